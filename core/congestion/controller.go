@@ -1,0 +1,212 @@
+package congestion
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pquic-go/pquic/core/mono"
+	"github.com/pquic-go/pquic/core/recovery"
+)
+
+const (
+	// InitialWindowPackets is the initial congestion window in datagrams of
+	// the maximum size.
+	// https://www.rfc-editor.org/rfc/rfc9002#section-7.2
+	InitialWindowPackets = 10
+
+	// MinWindowPackets is the smallest congestion window in datagrams of the
+	// maximum size.
+	//
+	// "The RECOMMENDED value is 2 * max_datagram_size."
+	// https://www.rfc-editor.org/rfc/rfc9002#section-7.2
+	MinWindowPackets = 2
+
+	// Infinite is the slow start threshold before the first congestion event.
+	Infinite = 1<<63 - 1
+)
+
+// View is the state of congestion control on one path. It holds no pointer, so
+// plugins may see it. Sizes are in bytes.
+//
+// The path sets MaxDatagramSize and Seed before Init, keeps BytesInFlight, and
+// updates it before it makes any call but RateSampler.OnSent; the RateSampler
+// keeps DeliveredBytes, LostBytes and SpuriousBytes. All else is the
+// controller's.
+type View struct {
+	CongestionWindow uint64
+	BytesInFlight    uint64
+	Ssthresh         uint64 // slow start below; Infinite before the first congestion event
+	PacingRate       uint64 // bytes per second; 0 means derive it: see PacingRateFor
+	SendQuantum      uint64 // most bytes to send in one burst; 0 means derive it
+	MaxDatagramSize  uint64
+	DeliveredBytes   uint64    // acknowledged so far
+	LostBytes        uint64    // declared lost so far, spurious losses included
+	SpuriousBytes    uint64    // acknowledged so far although declared lost before
+	ECNCEBytes       uint64    // bytes newly acknowledged with reports of CE marks
+	CongestionEvents uint64    // reductions so far, undone ones included
+	SpuriousEvents   uint64    // reductions undone
+	Seed             uint64    // of the controller's private random sequence; any value
+	RecoveryStart    mono.Time // start of the newest recovery period; 0 before the first
+	Underutilized    uint32    // 1 if the newest Ack said so
+	InSlowStart      uint32    // 1 while the window doubles per round trip (or BBR is in Startup)
+	InRecovery       uint32    // 1 from a reduction until a packet sent after it is acknowledged
+	State            uint32    // the controller's own state number, for logs: see StateName
+}
+
+// Available is how many more bytes the window allows in flight.
+func (v *View) Available() uint64 {
+	if v.BytesInFlight >= v.CongestionWindow {
+		return 0
+	}
+	return v.CongestionWindow - v.BytesInFlight
+}
+
+// PacingRateFor is the rate to pace at, in bytes per second: PacingRate or, for
+// a controller that sets none, the window spread over smoothedRTT with some
+// headroom so that pacing itself never becomes the limit.
+//
+// "rate = N * congestion_window / smoothed_rtt": "Using a value for N that is
+// small, but at least 1 (for example, 1.25) ensures that variations in RTT do
+// not result in underutilization of the congestion window." In slow start the
+// window doubles within the round trip, so does the rate.
+// https://www.rfc-editor.org/rfc/rfc9002#section-7.7
+func (v *View) PacingRateFor(smoothedRTT time.Duration) uint64 {
+	if v.PacingRate != 0 || smoothedRTT <= 0 {
+		return v.PacingRate
+	}
+	window := min(v.CongestionWindow, maxWindow)
+	if v.InSlowStart != 0 {
+		window *= 2
+	} else {
+		window += window / 4
+	}
+	return max(mulDiv(window, uint64(time.Second), uint64(smoothedRTT)), 1)
+}
+
+// BurstFor is how many bytes may leave at once at the given rate: SendQuantum
+// or, for a controller that sets none, what two milliseconds carry, at least the
+// initial window of ten datagrams.
+//
+// "Senders MUST … limit bursts to the initial congestion window" on paths about
+// which nothing more is known; where more is sent within the precision of a
+// timer, a burst that size is what the path carries anyway.
+// https://www.rfc-editor.org/rfc/rfc9002#section-7.7
+func (v *View) BurstFor(rate uint64) uint64 {
+	if v.SendQuantum != 0 {
+		return v.SendQuantum
+	}
+	return max(rate/500, InitialWindowPackets*v.MaxDatagramSize)
+}
+
+// Ack tells of one ACK frame that newly acknowledged ack-eliciting packets.
+type Ack struct {
+	Now             mono.Time
+	LargestSentTime mono.Time // when the largest newly acknowledged packet left
+	Bytes           uint64    // newly acknowledged and in flight until now
+	PriorInFlight   uint64    // BytesInFlight before the ACK frame was processed
+	RTT             recovery.RTT
+	LatestRTT       time.Duration // this ACK frame's sample, if HasRTT
+	HasRTT          bool
+	LargestAcked    uint64     // largest number newly acknowledged
+	NextPN          uint64     // number the next packet will have
+	Rate            RateSample // from RateSampler.Sample
+	Underutilized   bool       // the window did not limit sending: it must not grow
+}
+
+// Loss tells of a congestion signal: a batch of packets declared lost together,
+// or an ACK frame that reported new CE marks.
+type Loss struct {
+	Now             mono.Time
+	Bytes           uint64    // lost and in flight until now; 0 if ECN
+	Packets         int       // how many packets; 0 if ECN
+	LargestLostSent mono.Time // when the newest lost packet left (ECN: the largest acknowledged)
+	LargestLost     uint64    // its number
+	NextPN          uint64    // number the next packet will have
+	Persistent      bool      // persistent congestion is established
+	ECN             bool      // CE marks were reported, nothing was lost
+	CEBytes         uint64    // bytes newly acknowledged by the ACK frame that reported them
+	PriorInFlight   uint64    // BytesInFlight before the losses were taken out
+	TxInFlight      uint64    // TxInFlight of the newest lost packet
+	LostAtSend      uint64    // LostBytes of the newest lost packet, as of its sending
+	SentAppLimited  bool      // AppLimited of the newest lost packet
+}
+
+// Controller is a congestion control algorithm on one path. Every call names
+// what just happened; afterwards the View says what may be sent. No method
+// keeps its arguments.
+//
+// For one ACK frame, the calls come in this order: OnSpuriousLoss if a packet
+// declared lost is among the acknowledged, OnLoss for packets it shows to be
+// lost, OnLoss with ECN for CE marks it reports, OnAck. RTT and rate sample are
+// up to date by then.
+type Controller interface {
+	// Name is the name New knows it by.
+	Name() string
+
+	// Init fires when a path starts, and again when it is migrated to a new
+	// network or address: everything learnt is forgotten.
+	Init(v *View, now mono.Time)
+
+	// OnSent fires when a packet that counts towards BytesInFlight has left.
+	// pn is its number; the View's BytesInFlight includes its bytes.
+	OnSent(v *View, now mono.Time, bytes uint64, pn uint64)
+
+	// OnAck fires once per ACK frame that newly acknowledges ack-eliciting
+	// packets.
+	OnAck(v *View, a *Ack)
+
+	// OnLoss fires once per detection batch: the packets in flight that one
+	// ACK frame or one loss timer declared lost. MTU probes are left out,
+	// their loss being no sign of congestion, and so are batches of nothing
+	// else. It also fires for an ACK frame that reports new CE marks.
+	OnLoss(v *View, l *Loss)
+
+	// OnSpuriousLoss fires when acknowledgments show that packets had been
+	// declared lost wrongly, once per ACK frame, after the RateSampler saw
+	// them.
+	OnSpuriousLoss(v *View, now mono.Time)
+
+	// OnDiscarded fires when packets leave flight without a fate, because
+	// their keys were discarded or 0-RTT was rejected.
+	OnDiscarded(v *View, bytes uint64)
+
+	// OnMaxDatagramSize fires after the path changed MaxDatagramSize.
+	OnMaxDatagramSize(v *View, now mono.Time)
+
+	// OnIdleRestart fires before a packet is sent with nothing in flight,
+	// after a pause with nothing to send.
+	OnIdleRestart(v *View, now mono.Time)
+}
+
+// controllers is sorted by name.
+var controllers = []struct {
+	name string
+	new  func(initialWindowPackets uint64) Controller
+}{
+	{"newreno", func(n uint64) Controller { return &newReno{initial: n} }},
+}
+
+// New makes the controller called name: one of Names. Its initial window is
+// initialWindowPackets datagrams, or InitialWindowPackets if that is not
+// positive.
+func New(name string, initialWindowPackets int) (Controller, error) {
+	if initialWindowPackets <= 0 {
+		initialWindowPackets = InitialWindowPackets
+	}
+	for _, c := range controllers {
+		if c.name == name {
+			return c.new(uint64(max(initialWindowPackets, MinWindowPackets))), nil
+		}
+	}
+	return nil, fmt.Errorf("congestion: no controller is called %q; there are %s", name, strings.Join(Names(), ", "))
+}
+
+// Names lists the controllers, sorted.
+func Names() []string {
+	names := make([]string, len(controllers))
+	for i, c := range controllers {
+		names[i] = c.name
+	}
+	return names
+}
