@@ -85,18 +85,20 @@ func (v *View) PacingRateFor(smoothedRTT time.Duration) uint64 {
 }
 
 // BurstFor is how many bytes may leave at once at the given rate: SendQuantum
-// or, for a controller that sets none, what two milliseconds carry, at least the
-// initial window of ten datagrams.
+// or, for a controller that sets none, the initial window of ten datagrams. On
+// a fast path it is what one millisecond carries, since a timer that fires that
+// late must not cost throughput.
 //
-// "Senders MUST … limit bursts to the initial congestion window" on paths about
-// which nothing more is known; where more is sent within the precision of a
-// timer, a burst that size is what the path carries anyway.
+// "Senders SHOULD limit bursts to the initial congestion window"; "A sender with
+// knowledge that the network path to the receiver can absorb larger bursts MAY
+// use a higher limit."
 // https://www.rfc-editor.org/rfc/rfc9002#section-7.7
 func (v *View) BurstFor(rate uint64) uint64 {
-	if v.SendQuantum != 0 {
-		return v.SendQuantum
+	burst := v.SendQuantum
+	if burst == 0 {
+		burst = InitialWindowPackets * v.MaxDatagramSize
 	}
-	return max(rate/500, InitialWindowPackets*v.MaxDatagramSize)
+	return max(burst, rate/1000)
 }
 
 // Ack tells of one ACK frame that newly acknowledged ack-eliciting packets.
@@ -184,6 +186,7 @@ var controllers = []struct {
 	name string
 	new  func(initialWindowPackets uint64) Controller
 }{
+	{"cubic", func(n uint64) Controller { return &cubic{initial: n} }},
 	{"newreno", func(n uint64) Controller { return &newReno{initial: n} }},
 }
 

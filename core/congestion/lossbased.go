@@ -98,9 +98,12 @@ func (u *undo) restore(v *View) bool {
 		return false
 	}
 	u.armed = false
+	if v.CongestionWindow >= u.window {
+		return false // it took so long that the window has grown back
+	}
 	v.SpuriousEvents++
-	v.CongestionWindow = max(v.CongestionWindow, u.window)
-	v.Ssthresh = max(v.Ssthresh, u.ssthresh)
+	v.CongestionWindow = u.window
+	v.Ssthresh = u.ssthresh
 	v.InRecovery = 0
 	v.InSlowStart = flag(v.CongestionWindow < v.Ssthresh)
 	return true

@@ -11,8 +11,8 @@ import (
 // Pacer is a token bucket that spreads packets over time. With a Rate of 0,
 // its zero value, it holds nothing back.
 //
-// "Senders SHOULD … pace": "Implementations that do not pace MUST … limit
-// bursts to the initial congestion window".
+// "A sender SHOULD pace sending of all in-flight packets based on input from the
+// congestion controller." A burst should be at least one datagram.
 // https://www.rfc-editor.org/rfc/rfc9002#section-7.7
 //
 // The struct holds no pointer, so plugins may see it.

@@ -12,9 +12,8 @@ type Range struct{ Lo, Hi uint64 }
 // Whatever it forgets, because of that limit or because it was told to, counts
 // as a duplicate from then on.
 //
-// "Receivers SHOULD … limit the number of ACK Ranges"; "A receiver MUST retain
-// an ACK Range unless it can ensure that it will not subsequently accept
-// packets with numbers in that range."
+// "A receiver MUST retain an ACK Range unless it can ensure that it will not
+// subsequently accept packets with numbers in that range."
 // https://www.rfc-editor.org/rfc/rfc9000#section-13.2.3
 type Received struct {
 	ranges  []Range // descending, never adjacent

@@ -43,7 +43,7 @@ func (r *RTT) Init(initial time.Duration) {
 	if initial <= 0 {
 		initial = InitialRTT
 	}
-	// "kInitialRtt … smoothed_rtt = kInitialRtt, rttvar = kInitialRtt / 2"
+	// "smoothed_rtt = kInitialRtt", "rttvar = kInitialRtt / 2"
 	// https://www.rfc-editor.org/rfc/rfc9002#section-5.3
 	*r = RTT{SmoothedRTT: initial, RTTVar: initial / 2}
 }
@@ -69,8 +69,8 @@ func (r *RTT) Update(now mono.Time, latest, ackDelay time.Duration) {
 		r.RTTVar = latest / 2
 		return
 	}
-	// "min_rtt … MUST NOT" be adjusted by the acknowledgment delay: a peer that
-	// overstates its delay must not push the minimum below the path's own.
+	// "min_rtt MUST be set to the lesser of min_rtt and latest_rtt", which the
+	// peer's word on its delay does not change.
 	// https://www.rfc-editor.org/rfc/rfc9002#section-5.2
 	r.MinRTT = min(r.MinRTT, latest)
 
