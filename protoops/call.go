@@ -1,0 +1,273 @@
+package protoops
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// A Call is what a pluglet sees of one invocation. It belongs to the operation
+// and is over when the pluglet returns.
+//
+// Arguments and results of an engine's operation share one numbering per
+// direction, that of OpInfo.Args and OpInfo.Results. For an operation that a
+// plugin declared, words, handles and byte slices are numbered separately, in
+// the order the caller passed them.
+//
+// Reading an index that does not exist, or one of another kind, returns zero
+// and makes the pluglet fail.
+type Call struct {
+	h       *hooks
+	subject any
+	err     error // makes the pluglet fail whatever it returns
+	mark    int   // length of the journal when the pluglet started
+
+	anchor   Anchor
+	observes bool // state must not be written
+
+	in, out typed // nil for declared operations
+	args    words // argument words of a declared operation
+	results words
+	input   Input
+}
+
+// typed is the typed half of a chain, as far as a Call needs it.
+type typed struct {
+	layout *layout
+	live   unsafe.Pointer
+	box    boxer
+}
+
+// A boxer keeps one argument or result struct.
+type boxer interface {
+	// shown copies the live struct for an observer to look at.
+	shown() unsafe.Pointer
+}
+
+// Key returns the operation being run.
+func (c *Call) Key() Key { return c.h.key }
+
+// Anchor returns where the running pluglet is attached.
+func (c *Call) Anchor() Anchor { return c.anchor }
+
+// ReadOnly reports whether the pluglet may not change state: under Pre and Post,
+// and in the body of a declared operation run by such a pluglet.
+func (c *Call) ReadOnly() bool { return c.observes }
+
+// Subject returns the connection the operation runs on.
+func (c *Call) Subject() any { return c.subject }
+
+// NumArgs returns the number of arguments, for a declared operation that of its
+// words.
+func (c *Call) NumArgs() int {
+	if c.in.layout == nil {
+		return c.args.n
+	}
+	return len(c.in.layout.items)
+}
+
+// NumResults returns the number of results, for a declared operation that of
+// the words set so far.
+func (c *Call) NumResults() int {
+	if c.out.layout == nil {
+		return c.results.n
+	}
+	return len(c.out.layout.items)
+}
+
+// Arg returns scalar argument i, sign-extended to 64 bits if it is signed.
+func (c *Call) Arg(i int) uint64 {
+	if l := c.in.layout; l != nil && uint(i) < uint(len(l.items)) {
+		if it := &l.items[i]; it.kind.Scalar() {
+			return load(unsafe.Add(c.in.live, it.off), it.kind)
+		}
+	}
+	return c.declaredWord(c.in.layout, &c.args, i)
+}
+
+// Result returns scalar result i: under Post what the body answered, under
+// Replace what has been set so far.
+func (c *Call) Result(i int) uint64 {
+	if l := c.out.layout; l != nil && uint(i) < uint(len(l.items)) {
+		if it := &l.items[i]; it.kind.Scalar() {
+			return load(unsafe.Add(c.out.live, it.off), it.kind)
+		}
+	}
+	return c.declaredWord(c.out.layout, &c.results, i)
+}
+
+func (c *Call) declaredWord(l *layout, w *words, i int) uint64 {
+	if l == nil && uint(i) < uint(w.n) {
+		return w.w[i]
+	}
+	c.fail(wordError(l, i))
+	return 0
+}
+
+func wordError(l *layout, i int) error {
+	if l != nil && uint(i) < uint(len(l.items)) {
+		return fmt.Errorf("%w: %q is %s, not a scalar", ErrType, l.items[i].Name, l.items[i].kind)
+	}
+	return fmt.Errorf("%w: %d", ErrIndex, i)
+}
+
+// ArgHandle returns argument i if it is a pointer, an interface or a value
+// handed over by reference, then as a pointer to it.
+func (c *Call) ArgHandle(i int) any {
+	if c.in.layout == nil {
+		if uint(i) < uint(len(c.input.Handles)) {
+			return c.input.Handles[i]
+		}
+		c.fail(fmt.Errorf("%w: handle %d", ErrIndex, i))
+		return nil
+	}
+	return c.handle(&c.in, i)
+}
+
+// ResultHandle returns result i as ArgHandle does argument i.
+func (c *Call) ResultHandle(i int) any { return c.handle(&c.out, i) }
+
+func (c *Call) handle(s *typed, i int) any {
+	if s.layout != nil && uint(i) < uint(len(s.layout.items)) && s.layout.items[i].kind == Ref {
+		base := s.live
+		if c.anchor.ReadOnly() {
+			base = s.box.shown()
+		}
+		it := &s.layout.items[i]
+		return it.handle(unsafe.Add(base, it.off))
+	}
+	it, p, err := s.layout.at(s.live, i, Handle)
+	if err != nil {
+		c.fail(err)
+		return nil
+	}
+	return it.handle(p)
+}
+
+// ArgBytes returns the bytes of argument i. They are the caller's: a pluglet
+// neither changes nor keeps them.
+func (c *Call) ArgBytes(i int) []byte {
+	if c.in.layout == nil {
+		if uint(i) < uint(len(c.input.Bytes)) {
+			b := c.input.Bytes[i]
+			return b[:len(b):len(b)]
+		}
+		c.fail(fmt.Errorf("%w: bytes %d", ErrIndex, i))
+		return nil
+	}
+	return c.bytes(&c.in, i)
+}
+
+// ResultBytes returns the bytes of result i, not to be changed.
+func (c *Call) ResultBytes(i int) []byte { return c.bytes(&c.out, i) }
+
+func (c *Call) bytes(s *typed, i int) []byte {
+	it, p, err := s.layout.at(s.live, i, Bytes)
+	if err != nil {
+		c.fail(err)
+		return nil
+	}
+	return it.bytes(p)
+}
+
+// SetResult answers scalar result i. It fails with ErrReadOnly under Pre and
+// Post, ErrRange if v is outside the result's width or legal range, ErrIndex
+// or ErrType if there is no such scalar. A result that is never set is zero.
+func (c *Call) SetResult(i int, v uint64) error {
+	if c.anchor.ReadOnly() {
+		return ErrReadOnly
+	}
+	l := c.out.layout
+	if l == nil {
+		return c.results.set(i, v)
+	}
+	if uint(i) >= uint(len(l.items)) || !l.items[i].kind.Scalar() {
+		return wordError(l, i)
+	}
+	it := &l.items[i]
+	if !it.kind.within(v, it.Min, it.Max) {
+		return it.rangeError(v)
+	}
+	store(unsafe.Add(c.out.live, it.off), it.kind, v)
+	return nil
+}
+
+// SetResultHandle answers result i with a pointer or interface value of its
+// type, nil for none. A result handed over by reference is copied from where h
+// points.
+func (c *Call) SetResultHandle(i int, h any) error {
+	if c.anchor.ReadOnly() {
+		return ErrReadOnly
+	}
+	want := Handle
+	if l := c.out.layout; l != nil && uint(i) < uint(len(l.items)) && l.items[i].kind == Ref {
+		want = Ref
+	}
+	it, p, err := c.out.layout.at(c.out.live, i, want)
+	if err != nil {
+		return err
+	}
+	return it.setHandle(p, h)
+}
+
+// SetResultBytes answers result i with b, which the caller of the operation may
+// keep. An array is copied and b must have its length.
+func (c *Call) SetResultBytes(i int, b []byte) error {
+	if c.anchor.ReadOnly() {
+		return ErrReadOnly
+	}
+	it, p, err := c.out.layout.at(c.out.live, i, Bytes)
+	if err != nil {
+		return err
+	}
+	return it.setBytes(p, b)
+}
+
+// Native runs the native body now and makes its answer the results, so that a
+// pluglet at Replace can adjust them. The body sees the arguments as they are
+// now. It runs once per call: asking again restores its answer. Where there is
+// no native body to run the pluglet fails.
+func (c *Call) Native() {
+	switch {
+	case c.anchor.ReadOnly():
+		c.fail(ErrReadOnly)
+	case c.h.native == nil:
+		c.fail(ErrNoNative)
+	case c.h.active == nil:
+		c.fail(ErrNotRunning)
+	default:
+		// What the engine does in there is not the pluglet's doing.
+		k := c.h.active
+		c.h.active = nil
+		c.h.native()
+		c.h.active = k
+	}
+}
+
+// fail makes the pluglet fail once it returns. The first reason stays.
+func (c *Call) fail(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+}
+
+// ArgsOf returns the argument struct of c, or nil if it is not an A. Under
+// Replace a change reaches what Native sees; under Pre and Post the pluglet gets
+// a fresh copy each time.
+func ArgsOf[A any](c *Call) *A { return structOf[A](c, &c.in) }
+
+// ResultOf returns the result struct of c, or nil if it is not an R. Under
+// Replace the pluglet answers by filling it; under Pre and Post the pluglet gets
+// a fresh copy each time.
+func ResultOf[R any](c *Call) *R { return structOf[R](c, &c.out) }
+
+func structOf[T any](c *Call, s *typed) *T {
+	b, ok := s.box.(*box[T])
+	if !ok {
+		return nil
+	}
+	if c.anchor.ReadOnly() {
+		b.copy = b.live
+		return &b.copy
+	}
+	return &b.live
+}

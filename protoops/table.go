@@ -1,0 +1,107 @@
+package protoops
+
+import "fmt"
+
+// A Subject is what operations run on: a connection.
+type Subject interface {
+	comparable
+	// Operations returns the subject's table, the same at every call.
+	Operations() *Table
+	// PlugletFault tells of a pluglet that failed. Its plugin has been detached
+	// and no operation is running, but the engine is still inside the call that
+	// ran the operation: record the error, act on it after the event. If
+	// err.Owned the connection must be closed.
+	PlugletFault(err *PlugletError)
+}
+
+// A Table is one connection's bookkeeping of what is attached and what runs. Its
+// zero value is ready; it must not be copied once used.
+type Table struct {
+	// Clock returns nanoseconds on a clock that never goes back, to time one
+	// pluglet call in 1,024. Nil means never.
+	Clock func() int64
+
+	top         *hooks // the innermost running chain
+	journal     []entry
+	attachments []*Attachment
+	declared    map[Key]*declared
+	faults      []*PlugletError
+	detaching   []*Attachment
+	report      func(*PlugletError)
+	unsettled   bool // settle has something to do
+}
+
+// Running reports whether an operation with something attached is running.
+func (t *Table) Running() bool { return t.top != nil }
+
+// Depth returns how many operations with something attached are running inside
+// one another.
+func (t *Table) Depth() int {
+	n := 0
+	for h := t.top; h != nil; h = h.outer {
+		n++
+	}
+	return n
+}
+
+// Attachments returns what is attached, in the order it was.
+func (t *Table) Attachments() []*Attachment { return append([]*Attachment(nil), t.attachments...) }
+
+// failed applies the fault rule to k, which ran in h, up to the point where the
+// chain has to unwind first.
+func (t *Table) failed(h *hooks, k *hook, err error) *PlugletError {
+	// A panic that came through nested chains left them marked as running.
+	for t.top != h {
+		n := t.top
+		t.top = n.outer
+		n.running, n.active, n.outer = false, nil, nil
+	}
+	a := k.owner
+	t.undo(h.call.mark, a)
+	e := &PlugletError{Plugin: a.plugin.Name, Key: h.key, Anchor: k.anchor, Err: err, Owned: a.plugin.Owned}
+	if a.fault == nil {
+		a.fault = e
+		t.faults = append(t.faults, e)
+		t.detaching = append(t.detaching, a)
+		t.unsettled = true
+	}
+	return e
+}
+
+// loop blames the pluglet that made h run again while it was running. If no
+// pluglet runs inside h the engine itself recursed, which is nobody's fault here.
+func (t *Table) loop(h *hooks) {
+	for n := t.top; n != nil; n = n.outer {
+		if n.active != nil {
+			n.call.fail(fmt.Errorf("%w: %s", ErrLoop, h.key))
+			return
+		}
+		if n == h {
+			return
+		}
+	}
+}
+
+// settle does what had to wait until the outermost chain had unwound.
+func (t *Table) settle() {
+	t.unsettled = false
+	clear(t.journal)
+	t.journal = t.journal[:0]
+	detaching, faults := t.detaching, t.faults
+	t.detaching, t.faults = nil, nil
+	for _, a := range detaching {
+		a.detach()
+	}
+	for _, e := range faults {
+		t.report(e)
+	}
+}
+
+func (t *Table) attached(name string) bool {
+	for _, a := range t.attachments {
+		if a.plugin.Name == name {
+			return true
+		}
+	}
+	return false
+}
