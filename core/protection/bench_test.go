@@ -100,3 +100,12 @@ func BenchmarkUpdate(b *testing.B) {
 		s.Update()
 	}
 }
+
+func BenchmarkRetryTag(b *testing.B) {
+	odcid, _ := wire.MakeConnID([]byte{1, 2, 3, 4, 5, 6, 7, 8})
+	retry := make([]byte, 108)
+	b.ReportAllocs()
+	for b.Loop() {
+		RetryTag(wire.Version1, odcid, retry)
+	}
+}

@@ -144,9 +144,11 @@ func (s *Sealer) Suite() Suite { return s.keys.suite }
 func (s *Sealer) Seal(pkt []byte, pnOff, pnLen int, pathID uint32, pn uint64) {
 	k := &s.keys
 	end := pnOff + pnLen
-	// The sample comes last but is checked first, so that a caller's mistake
-	// does not leave a half-protected packet behind.
-	sample := pkt[pnOff+maxPacketNumberLen : pnOff+maxPacketNumberLen+sampleLen]
+	// The sample is needed last but checked first, so that a caller's mistake
+	// leaves no half-protected packet behind; checked against the length, since
+	// the capacity of a transmit buffer would hide the mistake.
+	_ = pkt[pnOff+MinProtectedLen-1]
+	sample := pkt[pnOff+maxPacketNumberLen : pnOff+MinProtectedLen]
 	plaintext := pkt[end : len(pkt)-Overhead]
 	k.aead.Seal(plaintext[:0], k.setNonce(pathID, pn), plaintext, pkt[:end])
 

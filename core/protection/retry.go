@@ -1,11 +1,31 @@
 package protection
 
 import (
+	"crypto/cipher"
 	"crypto/subtle"
 	"fmt"
 
 	"github.com/pquic-go/pquic/core/wire"
 )
+
+// retryIntegrity is the AEAD of Retry packets with its fixed nonce. The key is
+// fixed too, so the key schedule is computed once for the program and not for
+// each packet: Retry is what a server under attack does most.
+type retryIntegrity struct {
+	aead  cipher.AEAD
+	nonce []byte
+	err   error
+}
+
+var (
+	retryV1 = newRetryIntegrity(&labelsV1)
+	retryV2 = newRetryIntegrity(&labelsV2)
+)
+
+func newRetryIntegrity(l *labels) retryIntegrity {
+	aead, err := newGCM(l.retryKey)
+	return retryIntegrity{aead, l.retryNonce, err}
+}
 
 // RetryTag computes the integrity tag that ends a Retry packet. odcid is the
 // Destination Connection ID of the Initial packet it answers,
@@ -16,17 +36,19 @@ import (
 // associated data.
 // https://www.rfc-editor.org/rfc/rfc9001#section-5.8
 func RetryTag(v wire.Version, odcid wire.ConnID, retryWithoutTag []byte) [16]byte {
-	l := labelsFor(v)
-	aead, err := newGCM(l.retryKey)
-	if err != nil {
+	r := &retryV1
+	if v == wire.Version2 {
+		r = &retryV2
+	}
+	if r.err != nil {
 		// Only FIPS 140-only mode refuses, in which no Sealer exists either.
-		panic(fmt.Sprintf("protection: Retry integrity: %v", err))
+		panic(fmt.Sprintf("protection: Retry integrity: %v", r.err))
 	}
 	pseudo := make([]byte, 0, 1+20+len(retryWithoutTag))
 	pseudo = append(pseudo, byte(odcid.Len()))
 	pseudo = odcid.AppendTo(pseudo)
 	pseudo = append(pseudo, retryWithoutTag...)
-	return [16]byte(aead.Seal(nil, l.retryNonce, nil, pseudo))
+	return [16]byte(r.aead.Seal(nil, r.nonce, nil, pseudo))
 }
 
 // VerifyRetryTag reports whether a whole Retry packet ends with the tag that
