@@ -67,16 +67,17 @@ type Recv struct {
 }
 
 // Init prepares r to receive stream id into f within window. f's maximum is
-// raised to the window's limit, so that data within the promise always finds
-// room. Shared memory cannot grow: there the window's limit is lowered to the
-// ring's size, and the caller must not have promised more. Memory of an earlier
-// use is kept.
+// raised to the window's limit (1 GiB at most), so that data within the promise
+// always finds room. Shared memory cannot grow: there the window's limit is
+// lowered to the ring's size, and the caller must not have promised more.
+// Memory of an earlier use is kept.
 func (r *Recv) Init(id uint64, f *FIFO, window Window) {
 	ranges := r.ranges
 	ranges.clear()
 	window.Limit = max(window.Limit, window.Size)
 	if f.shared == nil {
-		f.maxLog = max(f.maxLog, sizeLog(int(min(window.Limit, window.Max, 1<<maxRingLog))), sizeLog(int(min(window.Limit, 1<<maxRingLog))))
+		promise := min(max(window.Limit, window.Max), 1<<maxRingLog)
+		f.maxLog = max(f.maxLog, sizeLog(int(promise)))
 	}
 	window.Limit = min(window.Limit, uint64(f.Max()))
 	window.Size = min(window.Size, window.Limit)
@@ -110,7 +111,7 @@ func (r *Recv) Receive(off uint64, data []byte, fin bool) (advance uint64, reada
 // extend accounts for a frame that raises the highest offset or tells the final
 // size, or refuses it.
 func (r *Recv) extend(off, end uint64, fin bool) (advance uint64, err error) {
-	// "the largest offset delivered on a stream … cannot exceed 2^62-1 …
+	// "The largest offset delivered on a stream … cannot exceed 2^62-1 …
 	// Receipt of a frame that exceeds this limit MUST be treated as a connection
 	// error of type FRAME_ENCODING_ERROR or FLOW_CONTROL_ERROR."
 	// https://www.rfc-editor.org/rfc/rfc9000#section-19.8
@@ -172,17 +173,12 @@ func (r *Recv) store(off uint64, data []byte) (readable bool, err error) {
 		data = data[:min(uint64(len(data)), r.ReliableSize-off)]
 	}
 	if len(data) > 0 {
-		end := off + uint64(len(data))
-		if off > start {
-			if err := r.hold(off, end); err != nil {
-				return false, err
-			}
-		}
 		if !r.fifo.WriteAt(data, off) {
 			return false, ErrBuffer
 		}
+		end := off + uint64(len(data))
 		if off > start {
-			return false, nil
+			return false, r.hold(off, end)
 		}
 		if r.ranges.len() > 0 {
 			end = r.join(end)
@@ -273,9 +269,10 @@ func (r *Recv) SetResetRead() { r.ResetRead = 1 }
 // discarded or will never come. It never decreases; its growth is what
 // connection flow control gets back.
 //
-// "Both endpoints MUST maintain flow control state for the stream in the
-// connection-level flow control until …": a stopped or reset stream must not
-// keep the connection's credit.
+// "The receiver MUST use the final size of the stream to account for all bytes
+// sent on the stream in its connection-level flow controller", so a stopped or
+// reset stream keeps none of the connection's credit.
+// https://www.rfc-editor.org/rfc/rfc9000#section-4.5
 func (r *Recv) Consumed() uint64 {
 	switch {
 	case r.Stopped != 0:
@@ -289,8 +286,8 @@ func (r *Recv) Consumed() uint64 {
 // MaxData returns the limit to promise for this stream, with update set if a
 // MAX_STREAM_DATA frame is worth sending now; see Window.Update.
 //
-// "A receiver MAY stop sending MAX_STREAM_DATA frames when the receiving part
-// of the stream enters a 'Size Known' or 'Reset Recvd' state."
+// "An endpoint SHOULD stop sending MAX_STREAM_DATA frames when the receiving
+// part of the stream enters a 'Size Known' or 'Reset Recvd' state."
 // https://www.rfc-editor.org/rfc/rfc9000#section-13.3
 func (r *Recv) MaxData(now mono.Time, rtt time.Duration) (v uint64, update bool) {
 	if r.SizeKnown != 0 || r.Stopped != 0 {

@@ -100,7 +100,7 @@ type Scheduler interface {
 
 var schedulers = map[string]func() Scheduler{
 	"rr":    func() Scheduler { return new(roundRobin) },
-	"prio":  func() Scheduler { return new(weighted) },
+	"prio":  func() Scheduler { return newWeighted() },
 	"sprio": func() Scheduler { return newStrict() },
 }
 
@@ -148,7 +148,7 @@ func (t *turns) add(e *Entry) {
 	last.next, t.first.prev = e, e
 }
 
-// drop takes e out.
+// drop takes e out; if it was the first, the next one is.
 func (t *turns) drop(e *Entry) {
 	if e.next == e {
 		t.first = nil
@@ -161,8 +161,57 @@ func (t *turns) drop(e *Entry) {
 	e.next, e.prev = nil, nil
 }
 
-// pass gives the turn to the next.
-func (t *turns) pass() { t.first = t.first.next }
+// deficitRing gives each entry turns worth a number of bytes, by deficit round
+// robin: who sends beyond its turn, because a frame is not divisible, has less
+// in the next ones.
+type deficitRing struct {
+	turns
+	weighted bool // turns are in proportion to Weight
+}
+
+func (r *deficitRing) add(e *Entry) {
+	e.deficit = 0
+	r.turns.add(e)
+	if r.first == e {
+		r.open()
+	}
+}
+
+func (r *deficitRing) drop(e *Entry) {
+	had := r.first == e
+	r.turns.drop(e)
+	if had {
+		r.open()
+	}
+}
+
+// sent takes n bytes from e's turn, and ends the turn when it is used up.
+func (r *deficitRing) sent(e *Entry, n int) {
+	e.deficit -= int64(n)
+	if e.deficit <= 0 && r.first == e {
+		r.first = e.next
+		r.open()
+	}
+}
+
+// open begins the first entry's turn, or that of the first behind it that has
+// paid back what it sent too much.
+func (r *deficitRing) open() {
+	for r.first != nil {
+		r.first.deficit += r.quantum(r.first)
+		if r.first.deficit > 0 {
+			return
+		}
+		r.first = r.first.next
+	}
+}
+
+func (r *deficitRing) quantum(e *Entry) int64 {
+	if !r.weighted {
+		return Quantum
+	}
+	return Quantum * e.weight() / DefaultWeight
+}
 
 // A Queue is a first-in-first-out list of entries that are in no scheduler, for
 // streams that wait for connection flow control. Its zero value is empty.

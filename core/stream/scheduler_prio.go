@@ -1,54 +1,43 @@
 package stream
 
-// weighted is "prio": deficit round robin. Everybody's turn comes, and lasts for
-// a quantum times the entry's weight.
+// weighted is "prio": everybody's turn comes, and is worth bytes in proportion
+// to the entry's weight.
 type weighted struct {
-	ring turns
+	ring deficitRing
 	n    int
 }
+
+func newWeighted() *weighted { return &weighted{ring: deficitRing{weighted: true}} }
 
 func (s *weighted) Name() string { return "prio" }
 func (s *weighted) Len() int     { return s.n }
 
 func (s *weighted) Ready(e *Entry) {
-	if e.place != nowhere {
-		return
+	if e.place == nowhere {
+		e.place = inRing
+		s.ring.add(e)
+		s.n++
 	}
-	e.place = inRing
-	e.deficit = s.quantum(e)
-	s.ring.add(e)
-	s.n++
 }
 
 func (s *weighted) Idle(e *Entry) {
-	if e.place != inRing {
-		return
+	if e.place == inRing {
+		s.ring.drop(e)
+		e.place = nowhere
+		s.n--
 	}
-	s.ring.drop(e)
-	e.place = nowhere
-	s.n--
 }
 
 func (s *weighted) Next() *Entry { return s.ring.first }
 
 func (s *weighted) Sent(e *Entry, n int) {
-	if e.place != inRing {
-		return
-	}
-	e.deficit -= int64(n)
-	// A frame may exceed what a light entry gets in one turn: it then waits out
-	// as many turns as it takes.
-	for e.deficit <= 0 {
-		e.deficit += s.quantum(e)
-		if s.ring.first == e {
-			s.ring.pass()
-		}
+	if e.place == inRing {
+		s.ring.sent(e, n)
 	}
 }
 
+// Reprioritize does nothing: the weight counts from the next turn on.
 func (s *weighted) Reprioritize(*Entry) {}
-
-func (s *weighted) quantum(e *Entry) int64 { return Quantum * e.weight() / DefaultWeight }
 
 // strict is "sprio": the most urgent entry, for as long as it has something.
 type strict struct{ heap entryHeap }

@@ -2,9 +2,10 @@ package stream
 
 import "math/bits"
 
-// roundRobin is "rr". Each urgency level has a ring of entries that share and a
-// heap of entries served one after the other. The head of the heap takes part
-// in the ring, so neither kind starves the other:
+// roundRobin is "rr". Each urgency level has a ring of entries that share, and
+// a heap of those the application wants served one after the other, by stream
+// ID. As RFC 9218 leaves open how the two kinds share a level, the whole heap
+// has one place in the ring: neither kind starves the other.
 // https://www.rfc-editor.org/rfc/rfc9218#section-10
 type roundRobin struct {
 	levels [LowestUrgency + 1]level
@@ -13,10 +14,10 @@ type roundRobin struct {
 }
 
 type level struct {
-	ring     turns
-	heap     entryHeap
-	heapTurn bool  // the turn is the heap's
-	deficit  int64 // bytes left in the heap's turn
+	ring deficitRing
+	heap entryHeap
+	// heapPlace stands for the heap in the ring while that has entries.
+	heapPlace Entry
 }
 
 func (s *roundRobin) Name() string { return "rr" }
@@ -29,13 +30,13 @@ func (s *roundRobin) Ready(e *Entry) {
 	e.level = min(e.Urgency, LowestUrgency)
 	l := &s.levels[e.level]
 	if e.Prioritized && !e.Incremental {
-		if l.heap.less == nil {
+		if len(l.heap.entries) == 0 {
 			l.heap.less = lowerID
+			l.ring.add(&l.heapPlace)
 		}
 		l.heap.push(e)
 	} else {
 		e.place = inRing
-		e.deficit = Quantum
 		l.ring.add(e)
 	}
 	s.filled |= 1 << e.level
@@ -50,11 +51,14 @@ func (s *roundRobin) Idle(e *Entry) {
 		e.place = nowhere
 	case inHeap:
 		l.heap.remove(e)
+		if len(l.heap.entries) == 0 {
+			l.ring.drop(&l.heapPlace)
+		}
 	default:
 		return
 	}
 	s.n--
-	if l.ring.first == nil && len(l.heap.entries) == 0 {
+	if l.ring.first == nil {
 		s.filled &^= 1 << e.level
 	}
 }
@@ -64,7 +68,7 @@ func (s *roundRobin) Next() *Entry {
 		return nil
 	}
 	l := &s.levels[bits.TrailingZeros8(s.filled)]
-	if l.ring.first == nil || l.heapTurn && len(l.heap.entries) > 0 {
+	if l.ring.first == &l.heapPlace {
 		return l.heap.entries[0]
 	}
 	return l.ring.first
@@ -74,21 +78,9 @@ func (s *roundRobin) Sent(e *Entry, n int) {
 	l := &s.levels[e.level]
 	switch e.place {
 	case inHeap:
-		if l.deficit -= int64(n); l.deficit <= 0 {
-			l.deficit += Quantum
-			l.heapTurn = false
-		}
+		l.ring.sent(&l.heapPlace, n)
 	case inRing:
-		if e.deficit -= int64(n); e.deficit > 0 {
-			return
-		}
-		e.deficit += Quantum
-		if l.ring.first != e {
-			return
-		}
-		l.ring.pass()
-		// Once round the ring, if the heap has somebody: its turn.
-		l.heapTurn = len(l.heap.entries) > 0
+		l.ring.sent(e, n)
 	}
 }
 

@@ -136,9 +136,7 @@ func (s *Send) Next(space int, connCredit uint64) (off uint64, n int, fin, retra
 	if want >= s.tail-off {
 		s.refresh()
 	}
-	// "Once a receiver advertises a limit for the connection or a stream, it
-	// MAY advertise a smaller limit, but this has no effect." So credit is what
-	// it is; a sender "MUST NOT send data in excess of either limit".
+	// "Senders MUST NOT send data in excess of either limit."
 	// https://www.rfc-editor.org/rfc/rfc9000#section-4.1
 	room := min(s.sendLimit()-off, connCredit, want)
 	if room == 0 {
@@ -210,7 +208,10 @@ func (s *Send) Requeue(off uint64, n int) {
 }
 
 // SetMaxStreamData raises the peer's limit, and reports whether data waited for
-// that. A lower limit is ignored.
+// that.
+//
+// "A sender MUST ignore any MAX_STREAM_DATA or MAX_DATA frames that do not
+// increase flow control limits."
 // https://www.rfc-editor.org/rfc/rfc9000#section-4.1
 func (s *Send) SetMaxStreamData(v uint64) (unblocked bool) {
 	if v <= s.MaxStreamData {

@@ -49,15 +49,19 @@ func (w *Window) Charge(n uint64) error {
 // limit to promise, with update set if that moved enough to be worth a
 // MAX_DATA or MAX_STREAM_DATA frame: by half a window. Max is then raised.
 // rtt is the path's smoothed RTT, 0 if unknown (the window does not widen).
+//
+// The first call starts the clock of auto-tuning, so it is best made when the
+// first data arrives.
 func (w *Window) Update(now mono.Time, rtt time.Duration, consumed uint64) (newMax uint64, update bool) {
-	if w.EpochStart.IsZero() {
+	first := w.EpochStart.IsZero()
+	if first {
 		w.EpochStart = now
 	}
 	next := min(consumed+w.Size, maxOffset)
 	if next <= w.Max || next-w.Max < w.Size/2 {
 		return w.Max, false
 	}
-	if w.Size < w.Limit && rtt > 0 && now.Sub(w.EpochStart) < 2*rtt {
+	if !first && w.Size < w.Limit && rtt > 0 && now.Sub(w.EpochStart) < 2*rtt {
 		w.Size = min(2*w.Size, w.Limit)
 		next = min(consumed+w.Size, maxOffset)
 	}
