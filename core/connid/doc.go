@@ -53,9 +53,9 @@
 // the mask is an obfuscation, not encryption: one who knows or finds out mask
 // and number of workers learns the worker, hence log2(workers) bits that all
 // IDs of a connection have in common, and no more. The server ID is in plain
-// sight, as in the unencrypted form of QUIC-LB, of which the same is said: it
-// tells which IDs belong to one server, not which belong to one connection. An
-// endpoint with one worker and no server ID reveals nothing.
+// sight, as in the unencrypted form of QUIC-LB: it tells which IDs belong to one
+// server, not which belong to one connection. An endpoint with one worker and no
+// server ID reveals nothing.
 //
 // # QUIC-LB
 //
