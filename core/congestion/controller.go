@@ -50,6 +50,7 @@ type View struct {
 	RecoveryStart    mono.Time // start of the newest recovery period; 0 before the first
 	Underutilized    uint32    // 1 if the newest Ack said so
 	InSlowStart      uint32    // 1 while the window doubles per round trip (or BBR is in Startup)
+	SamplesLimited   uint32    // 1 while the controller itself holds sending back to measure: rate samples then say nothing
 	InRecovery       uint32    // 1 from a reduction until a packet sent after it is acknowledged
 	State            uint32    // the controller's own state number, for logs: see StateName
 }
@@ -134,6 +135,15 @@ type Loss struct {
 	SentAppLimited  bool      // AppLimited of the newest lost packet
 }
 
+// Add counts one lost packet; packets are added in ascending order of number.
+func (l *Loss) Add(p *recovery.PacketView) {
+	l.Bytes += uint64(p.Size)
+	l.Packets++
+	l.LargestLost, l.LargestLostSent = p.Number, p.SentTime
+	l.TxInFlight, l.LostAtSend = p.TxInFlight, p.LostBytes
+	l.SentAppLimited = p.AppLimited != 0
+}
+
 // Controller is a congestion control algorithm on one path. Every call names
 // what just happened; afterwards the View says what may be sent. No method
 // keeps its arguments.
@@ -186,6 +196,7 @@ var controllers = []struct {
 	name string
 	new  func(initialWindowPackets uint64) Controller
 }{
+	{"bbr", func(n uint64) Controller { return &bbr{initial: n} }},
 	{"cubic", func(n uint64) Controller { return &cubic{initial: n} }},
 	{"newreno", func(n uint64) Controller { return &newReno{initial: n} }},
 }

@@ -91,10 +91,16 @@ func (u *undo) save(v *View, l *Loss) {
 	}
 }
 
-// restore undoes the reduction once nothing lost since it began is really
-// missing, and reports whether it did.
+// disproved reports whether nothing lost since the event began is really
+// missing.
+func (u *undo) disproved(v *View) bool {
+	return u.armed && v.SpuriousBytes-u.spurious >= v.LostBytes-u.lost
+}
+
+// restore undoes the reduction if the event is disproved, and reports whether
+// it did.
 func (u *undo) restore(v *View) bool {
-	if !u.armed || v.SpuriousBytes-u.spurious < v.LostBytes-u.lost {
+	if !u.disproved(v) {
 		return false
 	}
 	u.armed = false

@@ -61,6 +61,9 @@ func (r *RateSampler) OnSent(v *View, p *recovery.PacketView) {
 		r.FirstSentTime = p.SentTime
 		r.DeliveredTime = p.SentTime
 	}
+	if v.SamplesLimited != 0 {
+		r.OnAppLimited(v)
+	}
 	p.FirstSentTime = r.FirstSentTime
 	p.DeliveredTime = r.DeliveredTime
 	p.Delivered = v.DeliveredBytes
