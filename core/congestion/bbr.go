@@ -220,6 +220,7 @@ func (b *bbr) OnAck(v *View, a *Ack) {
 }
 
 func (b *bbr) OnLoss(v *View, l *Loss) {
+	v.ECNCEBytes += l.CEBytes
 	if v.isNewEvent(l) {
 		b.saveCwnd(v)
 		v.enterRecovery(l)

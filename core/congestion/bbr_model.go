@@ -113,8 +113,8 @@ func (b *bbr) boundBWForModel() { b.bw = min(b.maxBW, b.bwShortterm) }
 // would lose. In the draft every excess counts, so that on a path that holds
 // fewer than fifty packets each single loss is taken for congestion.
 func (v *View) isLossTooHigh(lost, flight uint64) bool {
-	lost = min(lost, flight) * 100 / v.MaxDatagramSize
-	expected := flight * bbrLossThresh / v.MaxDatagramSize
+	lost = min(lost, flight) * 100 / v.mss()
+	expected := flight * bbrLossThresh / v.mss()
 	if lost <= expected {
 		return false
 	}

@@ -215,7 +215,7 @@ func (b *bbr) isTimeToProbeBW(v *View, now mono.Time) bool {
 	if now > b.cycleStamp.Add(b.bwProbeWait) {
 		return true
 	}
-	rounds := min(b.targetInflight(v)/v.MaxDatagramSize, bbrRenoRounds)
+	rounds := min(b.targetInflight(v)/v.mss(), bbrRenoRounds)
 	return b.roundsSinceProbeUp >= rounds
 }
 

@@ -191,6 +191,38 @@ type Controller interface {
 	OnIdleRestart(v *View, now mono.Time)
 }
 
+// StateName names the State of the controller called name, as qlog would: an
+// empty string if there is no such state.
+// https://www.rfc-editor.org/rfc/rfc9002#section-7.3
+func StateName(name string, state uint32) string {
+	names := lossBasedStates[:]
+	if name == "bbr" {
+		names = bbrStates[:]
+	}
+	if state >= uint32(len(names)) {
+		return ""
+	}
+	return names[state]
+}
+
+var (
+	lossBasedStates = [...]string{
+		lossBasedSlowStart:             "slow_start",
+		lossBasedConservativeSlowStart: "conservative_slow_start",
+		lossBasedAvoidance:             "congestion_avoidance",
+		lossBasedRecovery:              "recovery",
+	}
+	bbrStates = [...]string{
+		bbrStartup:     "startup",
+		bbrDrain:       "drain",
+		bbrProbeDown:   "probe_bw_down",
+		bbrProbeCruise: "probe_bw_cruise",
+		bbrProbeRefill: "probe_bw_refill",
+		bbrProbeUp:     "probe_bw_up",
+		bbrProbeRTT:    "probe_rtt",
+	}
+)
+
 // controllers is sorted by name.
 var controllers = []struct {
 	name string

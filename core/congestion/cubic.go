@@ -2,14 +2,6 @@ package congestion
 
 import "github.com/pquic-go/pquic/core/mono"
 
-// Values of View.State under CUBIC.
-const (
-	cubicSlowStart uint32 = iota
-	cubicConservativeSlowStart
-	cubicAvoidance
-	cubicRecovery
-)
-
 // cubic grows the window along a cubic function of the time since the newest
 // reduction: fast while far below the window that was too much, slowly around
 // it, then fast again. On short paths it grows like Reno, which is faster there.
@@ -36,7 +28,7 @@ func (*cubic) Name() string { return "cubic" }
 func (c *cubic) Init(v *View, now mono.Time) {
 	*c = cubic{initial: c.initial}
 	v.reset(c.initial)
-	v.State = cubicSlowStart
+	v.State = lossBasedSlowStart
 }
 
 func (c *cubic) OnSent(v *View, now mono.Time, bytes uint64, pn uint64) {}
@@ -84,7 +76,7 @@ func (c *cubic) avoid(v *View, a *Ack) {
 			// https://www.rfc-editor.org/rfc/rfc9438#section-4.10
 			e.prior = cwnd
 		}
-		e.curve.start(cwnd, float64(v.MaxDatagramSize))
+		e.curve.start(cwnd, float64(v.mss()))
 	}
 	t := a.Now.Sub(e.start)
 	acked := float64(min(a.Bytes, v.CongestionWindow))
@@ -113,6 +105,7 @@ func (c *cubic) pause(now mono.Time) {
 }
 
 func (c *cubic) OnLoss(v *View, l *Loss) {
+	v.ECNCEBytes += l.CEBytes
 	if v.isNewEvent(l) {
 		c.undo.save(v, l)
 		c.undone = c.epoch
@@ -159,12 +152,13 @@ func (c *cubic) describe(v *View) {
 	v.InSlowStart = flag(v.CongestionWindow < v.Ssthresh)
 	switch {
 	case v.InRecovery != 0:
-		v.State = cubicRecovery
+		v.State = lossBasedRecovery
 	case v.InSlowStart == 0:
-		v.State = cubicAvoidance
+		v.State = lossBasedAvoidance
 	case v.Ssthresh == Infinite && c.hystart.inCSS():
-		v.State = cubicConservativeSlowStart
+		v.State = lossBasedConservativeSlowStart
+		v.InSlowStart = 0 // the window does not double
 	default:
-		v.State = cubicSlowStart
+		v.State = lossBasedSlowStart
 	}
 }

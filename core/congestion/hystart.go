@@ -19,15 +19,22 @@ const (
 // rise was jitter and slow start resumes.
 // https://www.rfc-editor.org/rfc/rfc9406
 //
+// One thing differs from the RFC, which judges the smallest RTT of the whole
+// round so far: here the newest N_RTT_SAMPLE samples of the round are judged. A
+// paced sender spreads a round's packets over the round trip, so the queue grows
+// towards its end, which the RFC would notice a round, and a doubled window,
+// later. A false alarm is cheap, as above.
+//
 // The threshold never goes below 4 ms: on a path whose whole RTT is a few
 // microseconds, scheduling noise many times the RTT is no reason to stop.
 type hystart struct {
-	windowEnd uint64        // the round ends when this number is acknowledged
-	lastMin   time.Duration // smallest RTT of the previous round; 0 for infinity
-	curMin    time.Duration // of this round
-	baseline  time.Duration // cssBaselineMinRtt; 0 outside CSS
-	samples   int           // RTT samples in this round
-	rounds    int           // of CSS so far, a first partial one included
+	windowEnd uint64                        // the round ends when this number is acknowledged
+	lastMin   time.Duration                 // smallest RTT of the previous round; 0 for infinity
+	curMin    time.Duration                 // of this round
+	baseline  time.Duration                 // cssBaselineMinRtt; 0 outside CSS
+	recent    [hystartSamples]time.Duration // newest samples
+	samples   int                           // RTT samples in this round
+	rounds    int                           // of CSS so far, a first partial one included
 }
 
 // inCSS reports whether slow start is conservative.
@@ -41,6 +48,7 @@ func (h *hystart) onAck(a *Ack) (growth uint64, done bool) {
 		growth /= hystartGrowthDivisor
 	}
 	if a.HasRTT {
+		h.recent[h.samples%hystartSamples] = a.LatestRTT
 		h.samples++
 		if h.curMin == 0 || a.LatestRTT < h.curMin {
 			h.curMin = a.LatestRTT
@@ -59,15 +67,19 @@ func (h *hystart) onAck(a *Ack) (growth uint64, done bool) {
 	return growth, h.rounds >= hystartRounds
 }
 
-// judge compares this round's RTT with the previous one's, once it has enough
-// samples.
+// judge compares this round's newest RTTs with the previous round, once there
+// are enough.
 // https://www.rfc-editor.org/rfc/rfc9406#section-4.2
 func (h *hystart) judge() {
 	if h.samples < hystartSamples {
 		return
 	}
+	cur := h.recent[0]
+	for _, r := range h.recent {
+		cur = min(cur, r)
+	}
 	if h.inCSS() {
-		if h.curMin < h.baseline {
+		if cur < h.baseline {
 			h.baseline, h.rounds = 0, 0
 		}
 		return
@@ -76,7 +88,7 @@ func (h *hystart) judge() {
 		return
 	}
 	threshold := min(max(h.lastMin/hystartRTTDivisor, hystartMinThreshold), hystartMaxThreshold)
-	if h.curMin >= h.lastMin+threshold {
-		h.baseline, h.rounds = h.curMin, 0
+	if cur >= h.lastMin+threshold {
+		h.baseline, h.rounds = cur, 0
 	}
 }

@@ -3,6 +3,14 @@ package congestion
 // This file holds what NewReno and CUBIC share: windows, recovery periods,
 // persistent congestion and the undoing of reductions.
 
+// Values of View.State under NewReno and CUBIC.
+const (
+	lossBasedSlowStart uint32 = iota
+	lossBasedConservativeSlowStart
+	lossBasedAvoidance
+	lossBasedRecovery
+)
+
 // reset puts a fresh path in slow start.
 func (v *View) reset(initialPackets uint64) {
 	v.CongestionWindow = v.clampWindow(initialPackets * v.MaxDatagramSize)

@@ -31,3 +31,6 @@ func flag(b bool) uint32 {
 func (v *View) clampWindow(w uint64) uint64 {
 	return min(max(w, MinWindowPackets*v.MaxDatagramSize), maxWindow)
 }
+
+// mss is MaxDatagramSize as a divisor.
+func (v *View) mss() uint64 { return max(v.MaxDatagramSize, 1) }

@@ -17,12 +17,14 @@ func (c *newReno) Init(v *View, now mono.Time) {
 	c.acked = 0
 	c.undo = undo{}
 	v.reset(c.initial)
+	c.describe(v)
 }
 
 func (c *newReno) OnSent(v *View, now mono.Time, bytes uint64, pn uint64) {}
 
 func (c *newReno) OnAck(v *View, a *Ack) {
 	if !v.acknowledge(a) {
+		c.describe(v)
 		return
 	}
 	if v.CongestionWindow < v.Ssthresh {
@@ -37,10 +39,11 @@ func (c *newReno) OnAck(v *View, a *Ack) {
 			v.CongestionWindow = v.clampWindow(v.CongestionWindow + v.MaxDatagramSize)
 		}
 	}
-	v.InSlowStart = flag(v.CongestionWindow < v.Ssthresh)
+	c.describe(v)
 }
 
 func (c *newReno) OnLoss(v *View, l *Loss) {
+	v.ECNCEBytes += l.CEBytes
 	if v.isNewEvent(l) {
 		c.undo.save(v, l)
 		c.acked = 0
@@ -54,10 +57,12 @@ func (c *newReno) OnLoss(v *View, l *Loss) {
 		v.collapse()
 		c.undo = undo{}
 	}
+	c.describe(v)
 }
 
 func (c *newReno) OnSpuriousLoss(v *View, now mono.Time) {
 	c.undo.restore(v)
+	c.describe(v)
 }
 
 func (c *newReno) OnDiscarded(v *View, bytes uint64) {}
@@ -65,3 +70,16 @@ func (c *newReno) OnDiscarded(v *View, bytes uint64) {}
 func (c *newReno) OnMaxDatagramSize(v *View, now mono.Time) { v.resize(c.initial) }
 
 func (c *newReno) OnIdleRestart(v *View, now mono.Time) {}
+
+// describe keeps the part of the View that says what NewReno is doing.
+func (c *newReno) describe(v *View) {
+	v.InSlowStart = flag(v.CongestionWindow < v.Ssthresh)
+	switch {
+	case v.InRecovery != 0:
+		v.State = lossBasedRecovery
+	case v.InSlowStart == 0:
+		v.State = lossBasedAvoidance
+	default:
+		v.State = lossBasedSlowStart
+	}
+}
