@@ -1,0 +1,288 @@
+package http3
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// maxPendingPriorities is how many PRIORITY_UPDATE frames wait for their
+// request stream; those beyond it are forgotten.
+const maxPendingPriorities = 128
+
+// A serverConn is one client's connection.
+type serverConn struct {
+	session
+	srv   *Server
+	ctx   context.Context
+	limit uint64 // MaxHeaderBytes
+
+	slots    chan struct{} // holds one token per running request
+	handlers sync.WaitGroup
+
+	mu       sync.Mutex
+	active   map[uint64]*serverStream
+	pending  map[uint64]Priority // PRIORITY_UPDATEs that came before their stream
+	next     uint64              // the lowest request stream ID not accepted yet
+	goAway   uint64              // requests from this ID on are rejected
+	draining bool
+	resets   limiter
+
+	// What all requests share, refreshed when it changed.
+	remote     net.Addr
+	remoteText string
+	tls        *tls.ConnectionState // after the handshake
+}
+
+func newServerConn(s *Server, conn Conn) *serverConn {
+	sc := &serverConn{
+		srv:    s,
+		limit:  uint64(or(s.MaxHeaderBytes, DefaultMaxHeaderBytes)),
+		slots:  make(chan struct{}, or(s.MaxHandlers, defaultMaxHandlers)),
+		active: make(map[uint64]*serverStream),
+		goAway: math.MaxUint64,
+		resets: newLimiter(float64(or(s.ResetRate, defaultResetRate)), float64(or(s.ResetBurst, defaultResetBurst))),
+	}
+	sc.log = s.logger()
+	sc.now = s.Clock
+	if sc.now == nil {
+		sc.now = time.Now
+	}
+	sc.session.init(conn, false, Settings{
+		MaxFieldSectionSize:   sc.limit,
+		EnableConnectProtocol: s.EnableConnectProtocol,
+	}, sc)
+	ctx := context.WithValue(conn.Context(), http.LocalAddrContextKey, conn.LocalAddr())
+	if s.ConnContext != nil {
+		ctx = s.ConnContext(ctx, conn)
+	}
+	sc.ctx = ctx
+	if s.Datagrams != nil {
+		sc.useDatagrams(s.Datagrams(conn))
+	}
+	return sc
+}
+
+// serve accepts request streams until the connection ends.
+func (sc *serverConn) serve() error {
+	ctx := sc.conn.Context()
+	go func() { _ = sc.start(ctx) }()
+	defer sc.handlers.Wait()
+	for {
+		select {
+		case sc.slots <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		str, err := sc.conn.AcceptStream(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+			return err
+		}
+		rs := sc.open(str)
+		if rs == nil {
+			<-sc.slots
+			continue
+		}
+		sc.handlers.Go(func() {
+			rs.serve()
+			<-sc.slots
+		})
+	}
+}
+
+// open registers a new request stream; nil if it came after GOAWAY.
+//
+// "Upon sending a GOAWAY frame, the endpoint SHOULD explicitly cancel […] any
+// requests or pushes that have identifiers greater than or equal to the one
+// indicated"
+// https://www.rfc-editor.org/rfc/rfc9114#section-5.2
+func (sc *serverConn) open(str Stream) *serverStream {
+	id := str.ID()
+	sc.mu.Lock()
+	if id >= sc.goAway {
+		sc.mu.Unlock()
+		str.CancelRead(uint64(CodeRequestRejected))
+		str.Reset(uint64(CodeRequestRejected))
+		return nil
+	}
+	rs := newServerStream(sc, str)
+	sc.active[id] = rs
+	sc.next = max(sc.next, id+4)
+	if p, ok := sc.pending[id]; ok {
+		delete(sc.pending, id)
+		rs.setPriority(p, true)
+	}
+	sc.mu.Unlock()
+	return rs
+}
+
+// done forgets a request stream.
+func (sc *serverConn) done(rs *serverStream) {
+	sc.mu.Lock()
+	delete(sc.active, rs.id)
+	closing := sc.draining && len(sc.active) == 0
+	sc.mu.Unlock()
+	if closing {
+		go sc.finishDrain()
+	}
+}
+
+// drain begins the graceful shutdown of the connection.
+//
+// "An endpoint that is attempting to gracefully shut down a connection can send
+// a GOAWAY frame with a value set to the maximum possible value (2^62-4 for
+// servers […]). This ensures that the peer stops creating new requests or
+// pushes. After allowing time for any in-flight requests or pushes to arrive,
+// the endpoint can send another GOAWAY frame indicating which requests or
+// pushes it might accept before the end of the connection."
+// https://www.rfc-editor.org/rfc/rfc9114#section-5.2
+func (sc *serverConn) drain(ctx context.Context) {
+	if delay := or(sc.srv.GoAwayDelay, defaultGoAwayDelay); delay > 0 {
+		_ = sc.sendControl(appendIDFrame(nil, FrameGoAway, 1<<62-4))
+		t := time.NewTimer(delay)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		case <-sc.conn.Context().Done():
+			return
+		}
+	}
+	sc.mu.Lock()
+	if sc.draining {
+		sc.mu.Unlock()
+		return
+	}
+	sc.draining = true
+	sc.goAway = sc.next
+	idle := len(sc.active) == 0
+	sc.mu.Unlock()
+	_ = sc.sendControl(appendIDFrame(nil, FrameGoAway, sc.goAway))
+	if idle {
+		sc.finishDrain()
+	}
+}
+
+// drainTimeout bounds how long a closing connection waits for the peer to
+// acknowledge the last responses.
+const drainTimeout = 5 * time.Second
+
+// finishDrain closes the connection once the peer has all responses.
+func (sc *serverConn) finishDrain() {
+	if d, ok := sc.conn.(Drainer); ok {
+		ctx, cancel := context.WithTimeout(sc.conn.Context(), drainTimeout)
+		defer cancel()
+		_ = d.Drain(ctx)
+	}
+	_ = sc.conn.CloseWithError(uint64(CodeNoError), "")
+}
+
+func (sc *serverConn) onGoAway(uint64) {} // it speaks of pushes, and there are none
+
+func (sc *serverConn) onPriorityUpdate(id uint64, p Priority) {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if rs, ok := sc.active[id]; ok {
+		rs.setPriority(p, true)
+		return
+	}
+	// "Servers SHOULD buffer the most recently received PRIORITY_UPDATE frame and
+	// apply it once the referenced stream is opened. Holding PRIORITY_UPDATE
+	// frames for each stream requires server resources, which can be bounded by
+	// local implementation policy."
+	// https://www.rfc-editor.org/rfc/rfc9218#section-7
+	if _, known := sc.pending[id]; id < sc.next || !known && len(sc.pending) >= maxPendingPriorities {
+		return
+	}
+	if sc.pending == nil {
+		sc.pending = make(map[uint64]Priority)
+	}
+	sc.pending[id] = p
+}
+
+func (sc *serverConn) abortRequest(id uint64, code ErrCode, reason string) {
+	sc.mu.Lock()
+	rs := sc.active[id]
+	sc.mu.Unlock()
+	if rs != nil {
+		rs.abort(&StreamError{Code: code, Reason: reason})
+	}
+}
+
+// countReset notes that the client aborted a request, and ends the connection
+// of one that does it too often: each costs it two small frames, and this end
+// a handler.
+func (sc *serverConn) countReset() {
+	if sc.srv.ResetRate < 0 {
+		return
+	}
+	sc.mu.Lock()
+	ok := sc.resets.take(sc.now())
+	sc.mu.Unlock()
+	if !ok {
+		go sc.fail(connErrorf(CodeExcessiveLoad, "too many requests were cancelled"))
+	}
+}
+
+// remoteAddr returns the client's current address as text.
+func (sc *serverConn) remoteAddr() string {
+	addr := sc.conn.RemoteAddr()
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if addr != sc.remote {
+		sc.remote, sc.remoteText = addr, addr.String()
+	}
+	return sc.remoteText
+}
+
+// tlsState returns the connection's TLS state, shared by all requests after
+// the handshake.
+func (sc *serverConn) tlsState() *tls.ConnectionState {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if sc.tls != nil {
+		return sc.tls
+	}
+	state := sc.conn.ConnectionState()
+	if state.HandshakeComplete {
+		sc.tls = &state
+	}
+	return &state
+}
+
+// earlyData reports whether the handshake is still going on, so that what
+// arrives may be a replay.
+func (sc *serverConn) earlyData() bool {
+	select {
+	case <-sc.conn.HandshakeComplete():
+		return false
+	default:
+		return true
+	}
+}
+
+// awaitHandshake waits until nothing that arrived can be a replay.
+func (sc *serverConn) awaitHandshake() error {
+	select {
+	case <-sc.conn.HandshakeComplete():
+		return nil
+	case <-sc.conn.Context().Done():
+		return context.Cause(sc.conn.Context())
+	}
+}
+
+// isConnEnd reports whether err comes from the end of the whole connection or
+// stream rather than from what the client sent.
+func isConnEnd(err error) bool {
+	var ce *ConnError
+	return !errors.As(err, &ce) && !isStreamAbort(err) && err != io.EOF
+}

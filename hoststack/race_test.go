@@ -1,0 +1,5 @@
+//go:build race
+
+package hoststack
+
+const raceEnabled = true
