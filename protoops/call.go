@@ -24,10 +24,8 @@ type Call struct {
 	anchor   Anchor
 	observes bool // state must not be written
 
-	in, out typed // nil for declared operations
-	args    words // argument words of a declared operation
-	results words
-	input   Input
+	in, out typed     // empty for a declared operation
+	decl    *declared // nil for an engine's operation
 }
 
 // typed is the typed half of a chain, as far as a Call needs it.
@@ -59,8 +57,8 @@ func (c *Call) Subject() any { return c.subject }
 // NumArgs returns the number of arguments, for a declared operation that of its
 // words.
 func (c *Call) NumArgs() int {
-	if c.in.layout == nil {
-		return c.args.n
+	if c.decl != nil {
+		return c.decl.args.n
 	}
 	return len(c.in.layout.items)
 }
@@ -68,8 +66,8 @@ func (c *Call) NumArgs() int {
 // NumResults returns the number of results, for a declared operation that of
 // the words set so far.
 func (c *Call) NumResults() int {
-	if c.out.layout == nil {
-		return c.results.n
+	if c.decl != nil {
+		return c.decl.results.n
 	}
 	return len(c.out.layout.items)
 }
@@ -81,25 +79,25 @@ func (c *Call) Arg(i int) uint64 {
 			return load(unsafe.Add(c.in.live, it.off), it.kind)
 		}
 	}
-	return c.declaredWord(c.in.layout, &c.args, i)
+	if c.decl != nil && uint(i) < uint(c.decl.args.n) {
+		return c.decl.args.w[i]
+	}
+	c.fail(wordError(c.in.layout, i))
+	return 0
 }
 
 // Result returns scalar result i: under Post what the body answered, under
-// Replace what has been set so far.
+// Replace what has been set so far, under Pre zero.
 func (c *Call) Result(i int) uint64 {
 	if l := c.out.layout; l != nil && uint(i) < uint(len(l.items)) {
 		if it := &l.items[i]; it.kind.Scalar() {
 			return load(unsafe.Add(c.out.live, it.off), it.kind)
 		}
 	}
-	return c.declaredWord(c.out.layout, &c.results, i)
-}
-
-func (c *Call) declaredWord(l *layout, w *words, i int) uint64 {
-	if l == nil && uint(i) < uint(w.n) {
-		return w.w[i]
+	if c.decl != nil && uint(i) < uint(c.decl.results.n) {
+		return c.decl.results.w[i]
 	}
-	c.fail(wordError(l, i))
+	c.fail(wordError(c.out.layout, i))
 	return 0
 }
 
@@ -113,9 +111,9 @@ func wordError(l *layout, i int) error {
 // ArgHandle returns argument i if it is a pointer, an interface or a value
 // handed over by reference, then as a pointer to it.
 func (c *Call) ArgHandle(i int) any {
-	if c.in.layout == nil {
-		if uint(i) < uint(len(c.input.Handles)) {
-			return c.input.Handles[i]
+	if c.decl != nil {
+		if uint(i) < uint(len(c.decl.handles)) {
+			return c.decl.handles[i]
 		}
 		c.fail(fmt.Errorf("%w: handle %d", ErrIndex, i))
 		return nil
@@ -146,9 +144,9 @@ func (c *Call) handle(s *typed, i int) any {
 // ArgBytes returns the bytes of argument i. They are the caller's: a pluglet
 // neither changes nor keeps them.
 func (c *Call) ArgBytes(i int) []byte {
-	if c.in.layout == nil {
-		if uint(i) < uint(len(c.input.Bytes)) {
-			b := c.input.Bytes[i]
+	if c.decl != nil {
+		if uint(i) < uint(len(c.decl.bytes)) {
+			b := c.decl.bytes[i]
 			return b[:len(b):len(b)]
 		}
 		c.fail(fmt.Errorf("%w: bytes %d", ErrIndex, i))
@@ -177,8 +175,8 @@ func (c *Call) SetResult(i int, v uint64) error {
 		return ErrReadOnly
 	}
 	l := c.out.layout
-	if l == nil {
-		return c.results.set(i, v)
+	if c.decl != nil {
+		return c.decl.results.set(i, v)
 	}
 	if uint(i) >= uint(len(l.items)) || !l.items[i].kind.Scalar() {
 		return wordError(l, i)

@@ -93,6 +93,7 @@ func (h *hooks) invoke(k *hook, inherited bool) error {
 	c.err = nil
 	c.mark = len(t.journal)
 	h.active = k
+	t.pluglets++
 	k.stats.Calls++
 	var err error
 	if k.stats.Calls%sampleEvery == 1 && t.Clock != nil {
@@ -103,14 +104,23 @@ func (h *hooks) invoke(k *hook, inherited bool) error {
 		err = protect(k.pluglet, c)
 	}
 	h.active = nil
+	t.pluglets--
 	if err == nil {
 		err = c.err
 	}
 	if err == nil && k.anchor == Replace {
 		err = c.out.layout.check(c.out.live)
 	}
+	if err == nil && k.owner.fault != nil {
+		// Another pluglet of the plugin failed while this one ran it. What a
+		// plugin does in one call stands or falls as a whole.
+		err = ErrFailed
+	}
 	if err != nil {
 		return t.failed(h, k, err)
+	}
+	if t.pluglets == 0 && len(t.journal) > 0 {
+		t.commit()
 	}
 	return nil
 }

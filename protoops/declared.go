@@ -33,7 +33,13 @@ type Input struct {
 
 // declared is an operation that a plugin brought along. Its body is the replace
 // hook; when its plugin is detached the observers of others stay until theirs is.
-type declared struct{ hooks }
+type declared struct {
+	hooks
+	args    words
+	results words
+	handles []any
+	bytes   [][]byte
+}
 
 func (t *Table) declare(b *Binding) {
 	if t.declared[b.Key] != nil {
@@ -41,7 +47,7 @@ func (t *Table) declare(b *Binding) {
 	}
 	d := new(declared)
 	d.key, d.table = b.Key, t
-	d.call.h = &d.hooks
+	d.call.h, d.call.decl = &d.hooks, d
 	if t.declared == nil {
 		t.declared = make(map[Key]*declared)
 	}
@@ -98,22 +104,21 @@ func (t *Table) observing() bool {
 }
 
 func (d *declared) run(s any, in *Input, inherited bool) ([]uint64, error) {
-	c := &d.call
 	d.enter()
-	c.subject = s
-	c.args.n = copy(c.args.w[:], in.Words)
-	c.results.n = 0
-	c.input.Handles = append(c.input.Handles[:0], in.Handles...)
-	c.input.Bytes = append(c.input.Bytes[:0], in.Bytes...)
+	d.call.subject = s
+	d.args.n = copy(d.args.w[:], in.Words)
+	d.results.n = 0
+	d.handles = append(d.handles[:0], in.Handles...)
+	d.bytes = append(d.bytes[:0], in.Bytes...)
 	d.observe(d.pre, inherited)
 	err := d.invoke(d.replace, inherited)
 	if err != nil {
-		c.results.n = 0
+		d.results.n = 0
 	}
 	d.observe(d.post, inherited)
-	clear(c.input.Handles)
-	clear(c.input.Bytes)
-	results := c.results.w[:c.results.n:c.results.n]
+	clear(d.handles)
+	clear(d.bytes)
+	results := d.results.w[:d.results.n:d.results.n]
 	d.leave()
 	if err != nil {
 		return nil, err

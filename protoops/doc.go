@@ -43,7 +43,9 @@
 // result's legal range or by running an operation that is already running. What
 // it wrote through its Call is undone, the native body answers, no pluglet of
 // its plugin starts again, and once the outermost chain has unwound the plugin
-// is detached and the Subject is told by PlugletFault.
+// is detached and the Subject is told by PlugletFault. Pluglets of the same
+// plugin that were running it fail with it; what other plugins wrote meanwhile
+// stands.
 //
 // # What is not here
 //

@@ -1,10 +1,17 @@
 package protoops
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
-// maxJournal bounds the writes one outermost chain may keep undoable. Entries
-// take 32 bytes, so a connection's journal stays below 256 KiB.
-const maxJournal = 8192
+const (
+	// maxJournal bounds the writes one pluglet, and those it runs, may keep
+	// undoable. Entries take 32 bytes, so a journal stays below 256 KiB.
+	maxJournal = 8192
+	// keepJournal is the capacity kept for the next pluglet.
+	keepJournal = 64
+)
 
 // An entry is one write that can still be undone.
 type entry struct {
@@ -55,33 +62,47 @@ func (t *Table) record(mark int, p unsafe.Pointer, k Kind, owner *Attachment) er
 		return ErrJournalFull
 	}
 	t.journal = append(t.journal, entry{p, load(p, k), k, owner})
-	t.unsettled = true
 	return nil
+}
+
+// commit forgets all writes: the outermost pluglet has succeeded.
+func (t *Table) commit() {
+	if cap(t.journal) > keepJournal {
+		t.journal = nil
+		return
+	}
+	clear(t.journal)
+	t.journal = t.journal[:0]
 }
 
 // undo takes back what owner wrote since mark, newest first. Writes of other
 // plugins stay: where one of them came later to the same place its value stands,
 // and undoing that in turn will restore what was there before owner's write.
 func (t *Table) undo(mark int, owner *Attachment) {
-	for i := len(t.journal) - 1; i >= mark; i-- {
-		e := &t.journal[i]
+	j := t.journal
+	stay := len(j) // j[stay:] are the entries after j[i] that stay
+	for i := len(j) - 1; i >= mark; i-- {
+		e := j[i]
 		if e.owner != owner {
-			continue
-		}
-		if later := t.laterWrite(i); later != nil {
+			stay--
+			j[stay] = e
+		} else if later := sameWord(j[stay:], &e); later != nil {
 			later.old = e.old
 		} else {
 			store(e.p, e.kind, e.old)
 		}
-		t.journal = append(t.journal[:i], t.journal[i+1:]...)
+	}
+	t.journal = slices.Delete(j, mark, stay)
+	if t.pluglets == 0 {
+		t.commit()
 	}
 }
 
-func (t *Table) laterWrite(i int) *entry {
-	e := &t.journal[i]
-	for j := i + 1; j < len(t.journal); j++ {
-		if l := &t.journal[j]; l.p == e.p && l.kind == e.kind {
-			return l
+// sameWord returns the first entry about the word that e is about.
+func sameWord(entries []entry, e *entry) *entry {
+	for i := range entries {
+		if entries[i].p == e.p && entries[i].kind == e.kind {
+			return &entries[i]
 		}
 	}
 	return nil

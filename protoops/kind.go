@@ -151,13 +151,19 @@ func tagName(f *reflect.StructField) string {
 	return snake(f.Name)
 }
 
+// visible reports whether f is there for plugins. The exported fields of an
+// embedded struct are, even if its type is not exported.
+func visible(f *reflect.StructField) bool {
+	return f.IsExported() || f.Anonymous && f.Type.Kind() == reflect.Struct
+}
+
 // snake turns "MaxAckDelay" into "max_ack_delay" and "RTTVar" into "rtt_var".
 func snake(s string) string {
 	upper := func(i int) bool { return i < len(s) && 'A' <= s[i] && s[i] <= 'Z' }
 	lower := func(i int) bool { return i < len(s) && 'a' <= s[i] && s[i] <= 'z' }
 	var b strings.Builder
 	for i := range len(s) {
-		if i > 0 && upper(i) && (!upper(i-1) || lower(i+1)) {
+		if i > 0 && upper(i) && s[i-1] != '_' && (!upper(i-1) || lower(i+1)) {
 			b.WriteByte('_')
 		}
 		if upper(i) {

@@ -62,11 +62,11 @@ func (l *layout) addStruct(t reflect.Type, base uintptr, prefix string) error {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name := tagName(&f)
-		if name == "-" || !f.IsExported() {
+		if name == "-" || !visible(&f) {
 			continue
 		}
 		name = joinName(prefix, name)
-		if transparent(f.Type) {
+		if transparent(f.Type) || !f.IsExported() {
 			if err := l.addStruct(f.Type, base+f.Offset, name); err != nil {
 				return err
 			}
@@ -89,7 +89,7 @@ func transparent(t reflect.Type) bool {
 		return false
 	}
 	for i := range t.NumField() {
-		if !t.Field(i).IsExported() {
+		if f := t.Field(i); !f.IsExported() && !(f.Anonymous && transparent(f.Type)) {
 			return false
 		}
 	}

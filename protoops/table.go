@@ -22,6 +22,7 @@ type Table struct {
 	Clock func() int64
 
 	top         *hooks // the innermost running chain
+	pluglets    int    // how many pluglets run inside one another
 	journal     []entry
 	attachments []*Attachment
 	declared    map[Key]*declared
@@ -85,8 +86,6 @@ func (t *Table) loop(h *hooks) {
 // settle does what had to wait until the outermost chain had unwound.
 func (t *Table) settle() {
 	t.unsettled = false
-	clear(t.journal)
-	t.journal = t.journal[:0]
 	detaching, faults := t.detaching, t.faults
 	t.detaching, t.faults = nil, nil
 	for _, a := range detaching {
