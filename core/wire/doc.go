@@ -31,6 +31,6 @@
 //   - RFC 9287, grease_quic_bit
 //   - draft-ietf-quic-ack-frequency-14: ACK_FREQUENCY (0xaf), IMMEDIATE_ACK
 //     (0x1f), min_ack_delay (0xff04de1b)
-//   - draft-ietf-quic-reliable-stream-reset-09: RESET_STREAM_AT (0x24),
+//   - draft-ietf-quic-reliable-stream-reset-10: RESET_STREAM_AT (0x24),
 //     reset_stream_at (0x1d, and the number of earlier drafts)
 package wire

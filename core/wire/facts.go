@@ -103,11 +103,12 @@ var facts = [...]Facts{
 	StreamsBlockedBidi: ordinary(packets__01),
 	StreamsBlockedUni:  ordinary(packets__01),
 	NewConnectionID:    probing(packets__01),
-	RetireConnectionID: ordinary(packets__01),
+	RetireConnectionID: ordinary(packets__01), // section 12.5 also lets a server refuse it in 0-RTT
 	PathChallenge:      probing(packets__01),
 	PathResponse:       probing(packets___1),
-	// "CONNECTION_CLOSE frames of type 0x1d MUST only appear in 0-RTT or 1-RTT
-	// packets." https://www.rfc-editor.org/rfc/rfc9000#section-12.5
+	// "CONNECTION_CLOSE frames signaling application errors (type 0x1d) MUST only
+	// appear in the application data packet number space."
+	// https://www.rfc-editor.org/rfc/rfc9000#section-12.5
 	//
 	// "Packets containing frames besides ACK or CONNECTION_CLOSE frames count
 	// toward congestion control limits and are considered to be in flight."
@@ -119,9 +120,9 @@ var facts = [...]Facts{
 	// https://www.rfc-editor.org/rfc/rfc9000#section-19.20
 	HandshakeDone: serverOnly(packets___1),
 	// "ACK_FREQUENCY and IMMEDIATE_ACK frames cannot be sent in 0-RTT packets"
-	// draft-ietf-quic-ack-frequency-14, section 3
+	// https://datatracker.ietf.org/doc/html/draft-ietf-quic-ack-frequency-14#section-3
 	ImmediateAck: ordinary(packets___1),
 	// "MUST only be sent in the application data packet number space"
-	// draft-ietf-quic-reliable-stream-reset-09, section 3
+	// https://datatracker.ietf.org/doc/html/draft-ietf-quic-reliable-stream-reset-10#section-4
 	ResetStreamAt: ordinary(packets__01),
 }

@@ -38,7 +38,7 @@ const (
 	ApplicationClose   FrameType = 0x1d // CONNECTION_CLOSE with an application error
 	HandshakeDone      FrameType = 0x1e
 	ImmediateAck       FrameType = 0x1f // draft-ietf-quic-ack-frequency-14
-	ResetStreamAt      FrameType = 0x24 // draft-ietf-quic-reliable-stream-reset-09
+	ResetStreamAt      FrameType = 0x24 // draft-ietf-quic-reliable-stream-reset-10
 	AckFrequency       FrameType = 0xaf // draft-ietf-quic-ack-frequency-14
 )
 

@@ -2,8 +2,8 @@ package wire
 
 // A ResetStreamAtFrame ends the sending part of a stream abruptly, except that
 // the first ReliableSize bytes are still delivered.
-// draft-ietf-quic-reliable-stream-reset-09, section 3:
-// https://datatracker.ietf.org/doc/html/draft-ietf-quic-reliable-stream-reset-09#section-3
+// draft-ietf-quic-reliable-stream-reset-10, section 4:
+// https://datatracker.ietf.org/doc/html/draft-ietf-quic-reliable-stream-reset-10#section-4
 type ResetStreamAtFrame struct {
 	ID           uint64 // Stream ID
 	ErrorCode    uint64 // Application Protocol Error Code
@@ -20,7 +20,7 @@ func ParseResetStreamAt(b []byte) (f ResetStreamAtFrame, n int) {
 	f.ReliableSize = r.varint()
 	// "If the Reliable Size is larger than the Final Size, the receiver MUST
 	// close the connection with a connection error of type FRAME_ENCODING_ERROR."
-	// https://datatracker.ietf.org/doc/html/draft-ietf-quic-reliable-stream-reset-09#section-3
+	// https://datatracker.ietf.org/doc/html/draft-ietf-quic-reliable-stream-reset-10#section-4
 	if f.ReliableSize > f.FinalSize {
 		r.fail()
 	}

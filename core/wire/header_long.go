@@ -105,20 +105,26 @@ func (h *LongHeader) parseInvariant(b []byte) (off int, err error) {
 	default:
 		h.Type = UnknownVersion
 	}
-	off = dstLen
-	for _, id := range []*[]byte{&h.DstRaw, &h.SrcRaw} {
-		if off >= len(b) {
-			return 0, ErrTruncated
-		}
-		n := int(b[off])
-		off++
-		if len(b)-off < n {
-			return 0, ErrTruncated
-		}
-		*id = b[off : off+n : off+n]
-		off += n
+	if h.DstRaw, off = connIDAt(b, dstLen); off == 0 {
+		return 0, ErrTruncated
+	}
+	if h.SrcRaw, off = connIDAt(b, off); off == 0 {
+		return 0, ErrTruncated
 	}
 	return off, nil
+}
+
+// connIDAt returns the connection ID whose length byte is at off, and the offset
+// behind it, 0 if b is too short.
+func connIDAt(b []byte, off int) (id []byte, end int) {
+	if off >= len(b) {
+		return nil, 0
+	}
+	end = off + 1 + int(b[off])
+	if end > len(b) {
+		return nil, 0
+	}
+	return b[off+1 : end : end], end
 }
 
 // parseLength reads the Token of an Initial packet and the Length field.

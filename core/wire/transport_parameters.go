@@ -27,7 +27,7 @@ const (
 	ParamInitialSourceConnectionID       uint64 = 0x0f
 	ParamRetrySourceConnectionID         uint64 = 0x10
 	ParamVersionInformation              uint64 = 0x11       // https://www.rfc-editor.org/rfc/rfc9368#section-3
-	ParamResetStreamAt                   uint64 = 0x1d       // draft-ietf-quic-reliable-stream-reset-09
+	ParamResetStreamAt                   uint64 = 0x1d       // draft-ietf-quic-reliable-stream-reset-10
 	ParamGreaseQUICBit                   uint64 = 0x2ab2     // https://www.rfc-editor.org/rfc/rfc9287#section-3
 	ParamMinAckDelay                     uint64 = 0xff04de1b // draft-ietf-quic-ack-frequency-14, microseconds
 
@@ -194,7 +194,8 @@ func GreasedParameterID(seed uint64) uint64 {
 }
 
 // Remembered returns what a client keeps of a server's parameters for 0-RTT in a
-// later connection; everything else is at its default.
+// later connection; everything else is at its default. Parameters in Unknown are
+// left to whoever understands them.
 // https://www.rfc-editor.org/rfc/rfc9000#section-7.4.1
 func (tp *TransportParameters) Remembered() TransportParameters {
 	// "A client MUST NOT use remembered values for the following parameters:

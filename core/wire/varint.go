@@ -17,6 +17,8 @@ func ParseVarint(b []byte) (v uint64, n int) {
 	return parseLongVarint(b)
 }
 
+// parseLongVarint is the part of ParseVarint for empty b and for lengths other
+// than 1; apart, so that ParseVarint can be inlined.
 func parseLongVarint(b []byte) (v uint64, n int) {
 	if len(b) == 0 {
 		return 0, 0
@@ -26,8 +28,6 @@ func parseLongVarint(b []byte) (v uint64, n int) {
 		return 0, 0
 	}
 	switch n {
-	case 1:
-		return uint64(b[0] & 0x3f), 1
 	case 2:
 		return uint64(binary.BigEndian.Uint16(b) & 0x3fff), 2
 	case 4:

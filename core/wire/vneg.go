@@ -36,8 +36,8 @@ func (p *VersionNegotiationPacket) Contains(v Version) bool {
 // nothing and should be random.
 // https://www.rfc-editor.org/rfc/rfc9000#section-17.2.1
 func AppendVersionNegotiation(b, dst, src []byte, unusedBits byte, versions []Version) []byte {
-	// "Where QUIC might be multiplexed with other protocols, servers SHOULD set
-	// the most significant bit of this field (0x40) to 1 so that Version
+	// "Where QUIC might be multiplexed with other protocols […], servers SHOULD
+	// set the most significant bit of this field (0x40) to 1 so that Version
 	// Negotiation packets appear to have the Fixed Bit field."
 	// https://www.rfc-editor.org/rfc/rfc9000#section-17.2.1
 	b = append(b, LongHeaderBit|FixedBit|unusedBits)
@@ -62,8 +62,8 @@ func ParseVersionNegotiation(b []byte) (p VersionNegotiationPacket, err error) {
 	if h.Type != VersionNegotiation {
 		return p, ErrPacketType
 	}
-	// "A Version Negotiation packet that contains no Supported Version fields, or
-	// a truncated Supported Version value, MUST be ignored."
+	// "An endpoint MUST ignore a packet that contains no Supported Version fields
+	// or contains a truncated Supported Version value."
 	// https://www.rfc-editor.org/rfc/rfc8999#section-6
 	if rest := len(b) - off; rest == 0 || rest%4 != 0 {
 		return p, ErrNoVersions
