@@ -78,20 +78,19 @@ func bodyAllowed(status int) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// addHeader appends the fields of header, leaving out what HTTP/3 forbids and
-// what is no field (net/http's ":protocol" and trailer-prefixed keys).
-func (e *fieldEncoder) addHeader(header http.Header) {
-	for key, values := range header {
-		name := lowerName(key)
-		if connectionSpecific(name) || !isToken(name) {
+// addValues appends the field lines of one http.Header entry, unless HTTP/3
+// forbids it or it is no field (net/http's ":protocol" and trailer-prefixed
+// keys).
+func (e *fieldEncoder) addValues(key string, values []string) {
+	name := lowerName(key)
+	if connectionSpecific(name) || !isToken(name) {
+		return
+	}
+	for _, v := range values {
+		if name == "te" && v != "trailers" {
 			continue
 		}
-		for _, v := range values {
-			if name == "te" && v != "trailers" {
-				continue
-			}
-			e.add(name, cleanValue(v))
-		}
+		e.add(name, cleanValue(v))
 	}
 }
 

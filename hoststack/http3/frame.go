@@ -86,6 +86,11 @@ func appendFrameHeader(b []byte, t FrameType, n uint64) []byte {
 	return wire.AppendVarint(wire.AppendVarint(b, uint64(t)), n)
 }
 
+// frameHeaderLen returns the bytes appendFrameHeader appends.
+func frameHeaderLen(t FrameType, n int) int {
+	return wire.VarintLen(uint64(t)) + wire.VarintLen(uint64(n))
+}
+
 // appendIDFrame appends a frame whose payload is one identifier: GOAWAY,
 // MAX_PUSH_ID, CANCEL_PUSH.
 func appendIDFrame(b []byte, t FrameType, id uint64) []byte {

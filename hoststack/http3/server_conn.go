@@ -3,8 +3,6 @@ package http3
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"io"
 	"math"
 	"net"
 	"net/http"
@@ -278,11 +276,4 @@ func (sc *serverConn) awaitHandshake() error {
 	case <-sc.conn.Context().Done():
 		return context.Cause(sc.conn.Context())
 	}
-}
-
-// isConnEnd reports whether err comes from the end of the whole connection or
-// stream rather than from what the client sent.
-func isConnEnd(err error) bool {
-	var ce *ConnError
-	return !errors.As(err, &ce) && !isStreamAbort(err) && err != io.EOF
 }
