@@ -69,7 +69,7 @@ func TestScalars(t *testing.T) {
 		}),
 	)
 	in := sample
-	in.Space = 2
+	in.Space, in.hidden = 2, &testPath{}
 	want(t, "the engine's answer", s.updateRTT(in), rttEstimate{Smoothed: 77, Shift: -5})
 	want(t, "faults", len(s.faults), 0)
 }

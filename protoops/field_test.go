@@ -85,8 +85,18 @@ func TestFieldLimits(t *testing.T) {
 	} {
 		lo, hi := tc.k.limits()
 		want(t, "least "+tc.k.String(), lo, tc.lo)
+		want(t, "scalar", tc.k.Scalar(), true)
 		want(t, "greatest "+tc.k.String(), hi, tc.hi)
 	}
+}
+
+func TestKindSize(t *testing.T) {
+	for k, size := range map[Kind]uint8{Bool: 1, U16: 2, I32: 4, I64: 8, Bytes: 0, Handle: 0, Ref: 0} {
+		want(t, k.String(), k.Size(), size)
+	}
+	want(t, "Bytes is a scalar", Bytes.Scalar(), false)
+	var v int16 = -2
+	want(t, "sign extension", int64(load(unsafe.Pointer(&v), I16)), -2)
 }
 
 func TestFieldGetSet(t *testing.T) {
@@ -180,7 +190,7 @@ func TestFieldsOfPanics(t *testing.T) {
 	type withPointer struct{ P *int }
 	type hiddenPointer struct {
 		A uint64
-		p *int
+		_ *int
 	}
 	type deepPointer struct{ A [2]struct{ B []byte } }
 	type clash struct {
@@ -189,7 +199,7 @@ func TestFieldsOfPanics(t *testing.T) {
 	}
 	for name, f := range map[string]func(){
 		"P is a *int":    func() { FieldsOf[withPointer]("x") },
-		"p is a *int":    func() { FieldsOf[hiddenPointer]("x") },
+		"_ is a *int":    func() { FieldsOf[hiddenPointer]("x") },
 		"B is a []uint8": func() { FieldsOf[deepPointer]("x") },
 		"A is a string":  func() { FieldsOf[struct{ A string }]("x") },
 		"A is a map":     func() { FieldsOf[struct{ A map[int]int }]("x") },
@@ -240,6 +250,14 @@ func TestFieldsOfPanics(t *testing.T) {
 		},
 		"256 bytes":   func() { FieldsOf[struct{ A [256]byte }]("x") },
 		"65 elements": func() { FieldsOf[struct{ A [65]uint32 }]("x") },
+		"0 bytes":     func() { FieldsOf[struct{ A [0]byte }]("x") },
+		`name "a_0_b c"`: func() {
+			FieldsOf[struct {
+				A [1]struct {
+					B uint8 `op:"b c"`
+				}
+			}]("x")
+		},
 		"invalid name \"no good\"": func() {
 			FieldsOf[struct {
 				A uint8 `op:"no good"`

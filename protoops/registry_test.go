@@ -20,6 +20,7 @@ func TestOps(t *testing.T) {
 	}
 	want(t, "sorted", strings.Join(names, " "), "is_needed parse_frame/* parse_frame/0x1 pick_path stream_opened! update_rtt")
 
+	want(t, "an operation's own description", testOps()[0].Info().Key, keyUpdateRTT)
 	info, ok := testRegistry.Lookup(keyUpdateRTT)
 	want(t, "known", ok, true)
 	want(t, "doc", info.Doc.Summary, "folds a sample in")
