@@ -156,6 +156,7 @@ func (c *testConn) streamOpened(id uint64) {
 	}
 }
 
+//go:noinline
 func (c *testConn) parsePingNative(a frameBytes) parsed[pingFrame] {
 	if len(a.Bytes) < 2 {
 		return parsed[pingFrame]{N: -1}
