@@ -127,7 +127,7 @@ func (v *View) isLossTooHigh(lost, flight uint64) bool {
 // noteLoss counts a batch of losses, or of CE marks, towards its round.
 //
 // "the congestion controller response MUST treat any CE marks as congestion."
-// https://datatracker.ietf.org/doc/html/draft-ietf-ccwg-bbr#section-3.6
+// https://datatracker.ietf.org/doc/html/draft-ietf-ccwg-bbr#section-3.7
 func (b *bbr) noteLoss(v *View, l *Loss) {
 	if !b.lossInRound {
 		b.lossRoundDelivered = v.DeliveredBytes

@@ -109,7 +109,7 @@ func (b *bbr) startProbeUp(v *View, a *Ack) {
 }
 
 // updateProbeBWCyclePhase moves through DOWN, CRUISE, REFILL and UP.
-// https://datatracker.ietf.org/doc/html/draft-ietf-ccwg-bbr#section-5.3.3.6
+// https://datatracker.ietf.org/doc/html/draft-ietf-ccwg-bbr#section-5.3.3.9
 func (b *bbr) updateProbeBWCyclePhase(v *View, a *Ack) {
 	if !b.fullBWReached || b.adaptLongTermModel(v, a) {
 		return
@@ -210,7 +210,7 @@ func (b *bbr) isTimeToGoDown(v *View, a *Ack) bool {
 // isTimeToProbeBW reports whether the next probe is due: after two to three
 // seconds, or as many rounds as Reno would need to grow by one window, if that
 // is sooner.
-// https://datatracker.ietf.org/doc/html/draft-ietf-ccwg-bbr#section-5.3.3.5
+// https://datatracker.ietf.org/doc/html/draft-ietf-ccwg-bbr#section-5.3.3.8
 func (b *bbr) isTimeToProbeBW(v *View, now mono.Time) bool {
 	if now > b.cycleStamp.Add(b.bwProbeWait) {
 		return true

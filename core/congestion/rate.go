@@ -10,7 +10,7 @@ import (
 // RateSampler measures how fast a path delivers: over the flight of every
 // packet, the bytes acknowledged meanwhile divided by the time it took to send
 // or to acknowledge them, whichever is longer.
-// https://datatracker.ietf.org/doc/html/draft-ietf-ccwg-bbr#section-4.5.2
+// https://datatracker.ietf.org/doc/html/draft-ietf-ccwg-bbr#section-4.1.2
 //
 // The path calls OnSent for each packet in flight as it leaves, OnLost and
 // OnAcked for each as it is settled, and Sample once per ACK frame. The struct

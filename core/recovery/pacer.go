@@ -27,19 +27,25 @@ type Pacer struct {
 // per second is one token and no remainder is ever lost.
 const nano = 1_000_000_000
 
-// maxBytes bounds Rate, Burst and debt so that products with nano fit.
+// Bounds of burst and debt, so that products with nano fit.
 const (
 	maxBurst = 1 << 32
 	maxDebt  = math.MaxInt64 / 2
 )
 
 // Set changes rate, in bytes per second, and burst, in bytes. Credit already
-// earned stays, up to the new burst.
+// earned stays, up to the new burst; a pacer that was unlimited starts with a
+// whole burst.
 func (p *Pacer) Set(now mono.Time, rate, burst uint64) {
-	p.refill(now)
+	if p.Rate == 0 {
+		p.Last = 0
+	}
+	if !p.Last.IsZero() {
+		p.refill(now)
+	}
 	p.Rate = rate
 	p.Burst = min(burst, maxBurst)
-	p.Tokens = min(p.Tokens, int64(p.Burst*nano))
+	p.refill(now)
 }
 
 // Budget is how many bytes may leave at now.
@@ -71,7 +77,7 @@ func (p *Pacer) NextTime(now mono.Time, need uint64) mono.Time {
 		return now
 	}
 	p.refill(now)
-	want := int64(min(need, p.Burst) * nano)
+	want := int64(min(need, p.Burst, maxBurst) * nano)
 	if p.Tokens >= want {
 		return now
 	}
@@ -85,20 +91,17 @@ func (p *Pacer) NextTime(now mono.Time, need uint64) mono.Time {
 
 // refill brings Tokens up to now.
 func (p *Pacer) refill(now mono.Time) {
-	full := int64(p.Burst * nano)
+	full := int64(min(p.Burst, maxBurst) * nano)
 	if p.Last.IsZero() {
 		p.Last, p.Tokens = now, full
 		return
 	}
+	p.Tokens = min(p.Tokens, full)
 	if now <= p.Last {
 		return
 	}
 	elapsed := uint64(now - p.Last)
 	p.Last = now
-	if p.Tokens >= full {
-		p.Tokens = full
-		return
-	}
 	hi, earned := bits.Mul64(elapsed, p.Rate)
 	if missing := uint64(full - p.Tokens); hi != 0 || earned >= missing {
 		p.Tokens = full

@@ -123,7 +123,7 @@ func Backoff(pto time.Duration, count uint32) time.Duration {
 	if pto <= 0 {
 		return 0
 	}
-	if int(count) >= bits.LeadingZeros64(uint64(pto))-1 {
+	if int64(count) >= int64(bits.LeadingZeros64(uint64(pto))) {
 		return math.MaxInt64
 	}
 	return pto << count
