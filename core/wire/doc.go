@@ -6,10 +6,12 @@
 // To find the format of X, open
 //
 //	varint.go                      variable-length integers
-//	header_long.go, header_short.go, retry.go, vneg.go, pnum.go
-//	frame.go                       frame types and where each may appear
+//	packet.go                      packet types and the bits of the first byte
+//	header_long.go, header_short.go, pnum.go, retry.go, vneg.go, stateless_reset.go
+//	frame.go                       frame types and how to read the next one
 //	frame_<name>.go                one frame each: type, Parse, Append, Len
-//	transport_parameters.go        what endpoints declare in the handshake
+//	facts.go                       what holds for all frames of a type
+//	transport_parameters*.go       what endpoints declare in the handshake
 //
 // # Conventions
 //

@@ -1,5 +1,10 @@
 package wire
 
+import (
+	"math"
+	"time"
+)
+
 // An AckFrame acknowledges packets. Its ranges stay a view of the packet and
 // are walked by Ranges.
 // https://www.rfc-editor.org/rfc/rfc9000#section-19.3
@@ -68,6 +73,23 @@ func ParseAck(b []byte) (f AckFrame, n int) {
 		}
 	}
 	return f, r.n
+}
+
+// Delay returns the ACK Delay; exponent is the ack_delay_exponent of the frame's
+// sender, at most MaxAckDelayExponent. A delay too long for a Duration is cut.
+// https://www.rfc-editor.org/rfc/rfc9000#section-19.3
+func (f *AckFrame) Delay(exponent uint64) time.Duration {
+	const most = uint64(math.MaxInt64 / time.Microsecond)
+	if f.DelayRaw > most>>exponent {
+		return math.MaxInt64
+	}
+	return time.Duration(f.DelayRaw<<exponent) * time.Microsecond
+}
+
+// AckDelayRaw returns the value of the ACK Delay field for delay d, rounded
+// down; exponent is this endpoint's ack_delay_exponent. A negative d counts as 0.
+func AckDelayRaw(d time.Duration, exponent uint64) uint64 {
+	return uint64(max(d, 0)/time.Microsecond) >> exponent
 }
 
 // Ranges returns an iterator over all acknowledged ranges, highest first.

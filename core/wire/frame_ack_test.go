@@ -2,9 +2,11 @@ package wire
 
 import (
 	"bytes"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 )
 
 func collect(f *AckFrame) (ranges []PNRange) {
@@ -177,5 +179,30 @@ func TestAppendAckCountBoundary(t *testing.T) {
 		if f, n := ParseAck(b); n != len(b) || (n > 0 && !slices.Equal(collect(&f), ranges[:f.RangeCount+1])) {
 			t.Fatalf("room for %d: wrote %x", maxLen, b)
 		}
+	}
+}
+
+func TestAckDelay(t *testing.T) {
+	for _, tt := range []struct {
+		raw, exponent uint64
+		want          time.Duration
+	}{
+		{0, 3, 0}, {1, 3, 8 * time.Microsecond}, {1, 0, time.Microsecond}, {3125, 3, 25 * time.Millisecond},
+		{1, 20, 1048576 * time.Microsecond}, {MaxVarint, 0, math.MaxInt64}, {MaxVarint, 20, math.MaxInt64},
+		{math.MaxInt64 / 1000, 0, math.MaxInt64 / 1000 * time.Microsecond}, {math.MaxInt64/1000 + 1, 0, math.MaxInt64},
+	} {
+		got := (&AckFrame{DelayRaw: tt.raw}).Delay(tt.exponent)
+		if got != tt.want {
+			t.Errorf("%d with exponent %d is %v, want %v", tt.raw, tt.exponent, got, tt.want)
+		}
+		if raw := AckDelayRaw(got, tt.exponent); got < math.MaxInt64 && raw != tt.raw {
+			t.Errorf("%v with exponent %d is %d, want %d", got, tt.exponent, raw, tt.raw)
+		}
+	}
+	if got := AckDelayRaw(-time.Second, 3); got != 0 {
+		t.Errorf("a negative delay is %d", got)
+	}
+	if got := AckDelayRaw(15999*time.Nanosecond, 3); got != 1 {
+		t.Errorf("15.999 µs with exponent 3 is %d, want 1", got)
 	}
 }

@@ -11,29 +11,27 @@ const MaxVarint = 1<<62 - 1
 // encoding of a value is accepted; only frame types must be minimal, see
 // [NextFrameType].
 func ParseVarint(b []byte) (v uint64, n int) {
-	if len(b) > 0 && b[0] < 0x40 {
-		return uint64(b[0]), 1
-	}
-	return parseLongVarint(b)
-}
-
-// parseLongVarint is the part of ParseVarint for empty b and for lengths other
-// than 1; apart, so that ParseVarint can be inlined.
-func parseLongVarint(b []byte) (v uint64, n int) {
 	if len(b) == 0 {
 		return 0, 0
 	}
-	n = 1 << (b[0] >> 6)
-	if len(b) < n {
-		return 0, 0
-	}
-	switch n {
+	// The length is a power of two, in the first two bits.
+	switch b[0] >> 6 {
+	case 0:
+		return uint64(b[0]), 1
+	case 1:
+		if len(b) >= 2 {
+			return uint64(binary.BigEndian.Uint16(b) & 0x3fff), 2
+		}
 	case 2:
-		return uint64(binary.BigEndian.Uint16(b) & 0x3fff), 2
-	case 4:
-		return uint64(binary.BigEndian.Uint32(b) & 0x3fffffff), 4
+		if len(b) >= 4 {
+			return uint64(binary.BigEndian.Uint32(b) & 0x3fffffff), 4
+		}
+	case 3:
+		if len(b) >= 8 {
+			return binary.BigEndian.Uint64(b) & MaxVarint, 8
+		}
 	}
-	return binary.BigEndian.Uint64(b) & MaxVarint, 8
+	return 0, 0
 }
 
 // VarintLen returns the bytes the shortest encoding of v takes: 1, 2, 4 or 8.
