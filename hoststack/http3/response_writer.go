@@ -72,7 +72,9 @@ func (w *responseWriter) WriteHeader(status int) {
 		return
 	}
 	if status < 200 {
-		w.rs.body.expect.Store(status != http.StatusContinue && w.rs.body.expect.Load())
+		if status == http.StatusContinue {
+			w.rs.body.expect.Store(false)
+		}
 		w.sendInterim(status, w.header)
 		return
 	}
