@@ -65,7 +65,7 @@ func BenchmarkAckedInOrder(b *testing.B) {
 	}
 }
 
-// BenchmarkLossAndRepair is a packet's share when every tenth is lost: sending
+// BenchmarkLossAndRepair is a packet's share when every eleventh is lost: sending
 // it, its fate, and sending the lost ones again.
 func BenchmarkLossAndRepair(b *testing.B) {
 	f := NewFIFO(1<<22, 1<<22)
@@ -79,7 +79,7 @@ func BenchmarkLossAndRepair(b *testing.B) {
 	for b.Loop() {
 		if sent >= window {
 			off := ring[sent%window]
-			if sent%10 == 0 {
+			if sent%11 == 0 {
 				s.Lost(off, benchPacket, false)
 			} else {
 				s.Acked(off, benchPacket, false)

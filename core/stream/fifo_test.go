@@ -199,6 +199,25 @@ func TestFIFORefusesWhatIsOutOfBounds(t *testing.T) {
 	}
 }
 
+func TestTrimKeepsWhatIsOutOfOrder(t *testing.T) {
+	f := NewFIFO(0, 1024)
+	f.WriteAt(patterned(50, 50), 50)
+	if f.Trim() {
+		t.Fatal("released memory that holds bytes beyond a gap")
+	}
+	f.WriteAt(patterned(50, 0), 0)
+	f.PublishTail(100)
+	p := make([]byte, 100)
+	f.Read(p)
+	wantPattern(t, "Read", p, 0)
+	if !f.Trim() || f.Cap() != 0 {
+		t.Error("an empty ring is not released")
+	}
+	f.Write(patterned(10, 100))
+	f.Read(p[:10])
+	wantPattern(t, "Read after Trim", p[:10], 100)
+}
+
 func TestFIFOEnds(t *testing.T) {
 	f := NewFIFO(0, 1024)
 	if _, ok := f.Final(); ok || f.Closed() {
@@ -321,6 +340,7 @@ func hammer(t *testing.T, in, out *FIFO, total uint64, outOfOrder bool) {
 			}
 			if rnd.IntN(50) == 0 {
 				runtime.Gosched()
+				in.Trim()
 			}
 		}
 		in.CloseWrite()
@@ -336,6 +356,9 @@ func hammer(t *testing.T, in, out *FIFO, total uint64, outOfOrder bool) {
 		if n == 0 {
 			if size, ok := out.Final(); ok && size == head {
 				break
+			}
+			if out.Cap() > out.Max() {
+				t.Fatalf("a ring of %d bytes, at most %d allowed", out.Cap(), out.Max())
 			}
 			if out.ArmReader() {
 				<-wakeReader

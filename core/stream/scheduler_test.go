@@ -264,7 +264,7 @@ func TestSchedulerAgainstSet(t *testing.T) {
 				t.Fatalf("%s: %d ready (want %d), next %v", name, s.Len(), len(ready), next)
 			}
 			for r := range ready {
-				if name != "prio" && r.Urgency < next.Urgency {
+				if name == "rr" && r.Urgency < next.Urgency || name == "sprio" && moreUrgent(r, next) {
 					t.Fatalf("%s: stream %d of urgency %d is next, %d has %d", name, next.ID, next.Urgency, r.ID, r.Urgency)
 				}
 			}
@@ -274,6 +274,30 @@ func TestSchedulerAgainstSet(t *testing.T) {
 		}
 		if s.Len() != 0 || s.Next() != nil {
 			t.Errorf("%s: not empty in the end", name)
+		}
+	}
+}
+
+// TestHeapStaysInOrder removes entries from the middle, then drains the rest.
+func TestHeapStaysInOrder(t *testing.T) {
+	for seed := range uint64(100) {
+		rnd := rand.New(rand.NewPCG(seed, 6))
+		s := newScheduler(t, "sprio")
+		all := make([]*Entry, 60)
+		for i, id := range rnd.Perm(len(all)) {
+			all[i] = entry(uint64(id))
+			s.Ready(all[i])
+		}
+		for _, i := range rnd.Perm(len(all))[:30] {
+			s.Idle(all[i])
+		}
+		var last *Entry
+		for e := s.Next(); e != nil; e = s.Next() {
+			if last != nil && e.ID < last.ID {
+				t.Fatalf("seed %d: stream %d after %d", seed, e.ID, last.ID)
+			}
+			last = e
+			s.Idle(e)
 		}
 	}
 }

@@ -77,9 +77,10 @@ func (s *Send) Init(id uint64, f *FIFO, maxStreamData uint64) {
 // FIFO returns the FIFO given to Init.
 func (s *Send) FIFO() *FIFO { return s.fifo }
 
-// refresh learns how much the application has written, and whether that is all.
+// refresh learns how much the application has written, and whether that is all,
+// unless that is settled.
 func (s *Send) refresh() {
-	if s.FinKnown != 0 {
+	if s.FinKnown|s.ResetRequested != 0 {
 		return
 	}
 	size, final := s.fifo.Final()

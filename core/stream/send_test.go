@@ -259,6 +259,41 @@ func TestResetAfterFin(t *testing.T) {
 	x.wantState("reset in a terminal state", SendDataRecvd)
 }
 
+// TestCloseAfterReset: what the application does to its end later changes
+// neither the final size nor what is sent.
+func TestCloseAfterReset(t *testing.T) {
+	for _, closeFirst := range []bool{true, false} {
+		x := newSendTest(t, 50)
+		x.write(100)
+		x.wantNext("data", 50, plenty, 0, 50, false, false)
+		if closeFirst {
+			x.f.CloseWrite()
+		}
+		x.s.Reset(20)
+		if !closeFirst {
+			x.f.CloseWrite()
+		}
+		x.s.SetMaxStreamData(plenty)
+		x.wantNothing("reset", 100, plenty)
+		if _, blocked := x.s.Blocked(); blocked || x.s.Pending(plenty) {
+			t.Error("a reset stream waits for something")
+		}
+		if size, reliable, _ := x.s.ResetFrame(); size != 50 || reliable != 20 {
+			t.Errorf("ResetFrame() = %d, %d, want 50, 20", size, reliable)
+		}
+	}
+}
+
+// TestFinRidesOnTheLastBytes, even if they exactly fill the frame and the
+// application closed the stream after the engine last looked.
+func TestFinRidesOnTheLastBytes(t *testing.T) {
+	x := newSendTest(t, plenty)
+	x.write(200)
+	x.wantNext("first half", 100, plenty, 0, 100, false, false)
+	x.f.CloseWrite()
+	x.wantNext("second half", 100, plenty, 100, 100, true, false)
+}
+
 func TestRewind(t *testing.T) {
 	x := newSendTest(t, 1000)
 	x.write(300)
