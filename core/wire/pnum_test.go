@@ -59,6 +59,7 @@ func TestDecodePacketNumber(t *testing.T) {
 		{0xffffffff, 0, 4, 0x100000000},
 		{0x1ffffffff, 0xffffffff, 4, 0x1ffffffff},
 		{MaxVarint - 1, 0xff, 1, MaxVarint},
+		{MaxVarint - 1, 0x00, 1, MaxVarint - 255}, // there is nothing above 2^62-1 to move to
 	} {
 		got := DecodePacketNumber(tt.largest, tt.truncated, tt.n)
 		if got != tt.want {
