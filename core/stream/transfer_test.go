@@ -1,7 +1,10 @@
 package stream
 
 import (
+	"bytes"
+	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
 
@@ -163,6 +166,91 @@ func (x *transfer) readSome() {
 	}
 	if v, update := x.conn.Update(x.now, rtt, x.recv.Consumed()); update {
 		x.connMax = max(x.connMax, v)
+	}
+}
+
+// TestEngineHammer runs an application goroutine at each end of a stream and an
+// engine between them that loses every eighth packet. The applications sleep by
+// the wait flags alone.
+func TestEngineHammer(t *testing.T) {
+	const total = 1 << 20
+	out, in := NewFIFO(0, 32<<10), NewFIFO(0, 0)
+	wakeWriter, wakeReader := make(chan struct{}, 1), make(chan struct{}, 1)
+	failed := make(chan string, 1)
+	go hammerWriter(out, total, wakeWriter)
+	go func() { failed <- hammerReader(in, total, wakeReader) }()
+
+	var send Send
+	var recv Recv
+	send.Init(0, out, 4096)
+	recv.Init(0, in, NewWindow(4096, 64<<10))
+	rnd := rand.New(rand.NewPCG(7, 7))
+	buf := make([]byte, 1200)
+	for now := mono.Time(1); !send.Done() || !recv.Done(); now++ {
+		if off, n, fin, _, ok := send.Next(len(buf), 1<<40); ok {
+			send.CopyTo(buf[:n], off)
+			send.CommitSent(off, n, fin)
+			if rnd.IntN(8) == 0 {
+				send.Lost(off, n, fin)
+			} else if _, _, err := recv.Receive(off, buf[:n], fin); err != nil {
+				t.Fatal(err)
+			} else {
+				send.Acked(off, n, fin)
+			}
+		} else {
+			runtime.Gosched()
+		}
+		if in.TakeReader() {
+			wake(wakeReader)
+		}
+		if out.TakeWriter() {
+			wake(wakeWriter)
+		}
+		if v, update := recv.MaxData(now, time.Hour); update {
+			send.SetMaxStreamData(v)
+		}
+	}
+	if err := <-failed; err != "" {
+		t.Fatal(err)
+	}
+}
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func hammerWriter(f *FIFO, total uint64, wakeup chan struct{}) {
+	rnd := rand.New(rand.NewPCG(8, 8))
+	for tail := uint64(0); tail < total; {
+		n := f.Write(patterned(int(min(total-tail, 1+rnd.Uint64N(5000))), tail))
+		tail += uint64(n)
+		if n == 0 && f.ArmWriter(f.Max()/2) {
+			<-wakeup
+		}
+	}
+	f.CloseWrite()
+}
+
+func hammerReader(f *FIFO, total uint64, wakeup chan struct{}) string {
+	p := make([]byte, 5000)
+	for head := uint64(0); ; {
+		n := f.Read(p)
+		if !bytes.Equal(p[:n], patterned(n, head)) {
+			return fmt.Sprintf("wrong bytes in [%d, %d)", head, head+uint64(n))
+		}
+		head += uint64(n)
+		if size, ok := f.Final(); ok && size == head {
+			if head != total {
+				return fmt.Sprintf("the stream ends at %d, want %d", head, total)
+			}
+			return ""
+		}
+		if n == 0 && f.ArmReader() {
+			<-wakeup
+		}
 	}
 }
 
