@@ -254,8 +254,10 @@ func (b *bbr) OnSpuriousLoss(v *View, now mono.Time) {
 		return
 	}
 	b.undo.armed = false
-	v.SpuriousEvents++
-	v.InRecovery = 0
+	if v.InRecovery != 0 {
+		v.SpuriousEvents++
+		v.InRecovery = 0
+	}
 	b.restoreCwnd(v)
 	b.lossInRound = false
 	b.resetFullBW()

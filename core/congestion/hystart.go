@@ -55,10 +55,10 @@ func (h *hystart) onAck(a *Ack) (growth uint64, done bool) {
 		}
 		h.judge()
 	}
-	if a.LargestAcked < h.windowEnd {
+	if a.LargestAcked+1 < h.windowEnd {
 		return growth, false
 	}
-	// A round ended, and the next starts with the packets sent from now on.
+	// A round ended, and the next ends with the packets sent until now.
 	h.windowEnd = a.NextPN
 	h.lastMin, h.curMin, h.samples = h.curMin, 0, 0
 	if h.inCSS() {

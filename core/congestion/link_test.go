@@ -81,6 +81,7 @@ type flow struct {
 	limited    bool // the window or the pacer stopped the sender last
 	lastSample RateSample
 	onAck      func(a *Ack)
+	states     []uint32 // every View.State seen, without repetition
 
 	// Bottleneck.
 	busy      mono.Time // when the link is done with all that waits
@@ -132,7 +133,19 @@ func (f *flow) run(d time.Duration) {
 	f.now = end
 }
 
-// rate is what the bottleneck delivers over d from now, in bits per second.
+// feed gives the application n more packets every interval, for d.
+func (f *flow) feed(n int, interval, d time.Duration) {
+	f.supply = 0
+	for t := time.Duration(0); t < d; t += interval {
+		f.at(f.now.Add(t), func() {
+			f.supply += uint64(n) * testMSS
+			f.trySend()
+		})
+	}
+	f.run(d)
+}
+
+// measure is what the bottleneck delivers over d from now, in bits per second.
 func (f *flow) measure(d time.Duration) (bitsPerSecond float64) {
 	before := f.delivered
 	f.maxDelay, f.sumDelay, f.passed = 0, 0, 0
@@ -177,6 +190,9 @@ func (f *flow) trySend() {
 
 func (f *flow) send() {
 	f.supply -= testMSS
+	if f.v.BytesInFlight == 0 && f.rs.AppLimited != 0 {
+		f.cc.OnIdleRestart(&f.v, f.now)
+	}
 	p := f.sent.Add()
 	p.SentTime, p.Size, p.Flags = f.now, testMSS, recovery.AckEliciting|recovery.InFlight
 	f.rs.OnSent(&f.v, &p.PacketView)
@@ -294,6 +310,9 @@ func (f *flow) processAck(ranges []recovery.Range) {
 	ack.Rate = f.rs.Sample(&f.v, f.rtt.MinRTT)
 	f.lastSample = ack.Rate
 	f.cc.OnAck(&f.v, &ack)
+	if n := len(f.states); n == 0 || f.states[n-1] != f.v.State {
+		f.states = append(f.states, f.v.State)
+	}
 	if f.onAck != nil {
 		f.onAck(&ack)
 	}

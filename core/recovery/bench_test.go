@@ -9,8 +9,8 @@ import (
 
 // content is about what a connection remembers of a packet's frames.
 type content struct {
-	frames [3][4]uint64
-	more   []byte
+	_ [3][4]uint64
+	_ []byte
 }
 
 // BenchmarkSentPerPacket sends and acknowledges with so many packets in flight;
