@@ -177,7 +177,8 @@ func (cs *clientStream) copyContent(length int64) error {
 		if err != nil && err != io.EOF {
 			return err
 		}
-		end := err == io.EOF || length >= 0 && sent+int64(n) == length
+		// Trailers may be set as late as the body's io.EOF.
+		end := err == io.EOF || length >= 0 && sent+int64(n) == length && len(cs.req.Trailer) == 0
 		if end && sent+int64(n) < length {
 			return fmt.Errorf("http3: a request's body ended after %d of %d bytes: %w", sent+int64(n), length, io.ErrUnexpectedEOF)
 		}

@@ -198,9 +198,8 @@ func (h *requestHead) checkPath() error {
 	// […] An OPTIONS request that does not include a path component includes the
 	// value "*""
 	// https://www.rfc-editor.org/rfc/rfc9114#section-4.3.1
-	if !h.isHTTP() {
-		return nil
-	}
+	//
+	// Other schemes could have other paths, but no http.Handler expects them.
 	if strings.HasPrefix(h.path, "/") || h.path == "*" && h.method == http.MethodOptions {
 		return nil
 	}

@@ -141,7 +141,8 @@ func (c *Conn) open(next *uint64, in *pipe, accept *acceptQueue) (http3.Stream, 
 	s := &Stream{conn: c, id: id, in: in, out: out}
 	c.streams[id] = s
 	c.mu.Unlock()
-	far := &Stream{conn: c.peer, id: id, in: out, out: in}
+	far := &Stream{conn: c.peer, id: id, in: out, out: in, far: s}
+	s.far = far
 	c.peer.mu.Lock()
 	c.peer.streams[id] = far
 	c.peer.mu.Unlock()

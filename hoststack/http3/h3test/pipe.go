@@ -172,7 +172,10 @@ func (p *pipe) kill(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dead = err
-	p.buf = nil
+	if len(p.buf) > 0 {
+		p.buf = nil
+		p.fin = false // the end can no longer be reached
+	}
 	p.cond.Broadcast()
 }
 

@@ -13,6 +13,8 @@ type Stream struct {
 	id      uint64
 	in, out *pipe
 
+	far *Stream // the other end
+
 	mu     sync.Mutex
 	prio   http3.Priority
 	writes int
@@ -66,11 +68,11 @@ func (s *Stream) count() {
 	s.mu.Unlock()
 }
 
-// Writes returns the number of write calls so far.
-func (s *Stream) Writes() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.writes
+// PeerWrites returns the number of write calls at the other end so far.
+func (s *Stream) PeerWrites() int {
+	s.far.mu.Lock()
+	defer s.far.mu.Unlock()
+	return s.far.writes
 }
 
 // CloseWrite implements [http3.Stream].
@@ -111,11 +113,11 @@ func (s *Stream) SetPriority(urgency uint8, incremental bool) {
 	s.prio = http3.Priority{Urgency: urgency, Incremental: incremental}
 }
 
-// Priority returns what SetPriority was told last.
-func (s *Stream) Priority() http3.Priority {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.prio
+// PeerPriority returns what the other end's SetPriority was told last.
+func (s *Stream) PeerPriority() http3.Priority {
+	s.far.mu.Lock()
+	defer s.far.mu.Unlock()
+	return s.far.prio
 }
 
 // NotifyAbort implements [http3.AbortNotifier].
@@ -142,9 +144,14 @@ func (s *Stream) NotifyAbort(f func(error)) {
 	}
 }
 
-// settle forgets a stream whose directions are both over, and gives the
-// client's stream credit back.
+// settle forgets a stream at the ends at which both directions are over, and
+// gives the client's stream credit back.
 func (c *Conn) settle(s *Stream) {
+	c.settleEnd(s)
+	c.peer.settleEnd(s.far)
+}
+
+func (c *Conn) settleEnd(s *Stream) {
 	if !s.in.readOver() || !s.out.writeOver() {
 		return
 	}
@@ -167,12 +174,13 @@ func (p *pipe) readOver() bool {
 	return p.local.read != nil || p.reset != nil || p.fin && len(p.buf) == 0
 }
 
-// writeOver reports whether the writer can send nothing more.
+// writeOver reports whether the writer can send nothing more and everything
+// has arrived.
 func (p *pipe) writeOver() bool {
 	if p == nil {
 		return true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.local.write != nil || p.stop != nil || p.fin
+	return p.local.write != nil || p.stop != nil || p.fin && len(p.buf) == 0
 }
