@@ -1,0 +1,141 @@
+package hoststack
+
+import (
+	"io"
+	"net"
+	"os"
+)
+
+// Write writes p, waiting for room as often as needed. It returns early with a
+// *StreamError if the peer asked to stop or Reset was called, net.ErrClosed
+// after CloseWrite, a *ConnError if the connection has ended, or
+// os.ErrDeadlineExceeded; n bytes of p were accepted then. Accepted bytes are
+// kept until the peer has acknowledged them.
+func (s *Stream) Write(p []byte) (n int, err error) {
+	if s.send == nil {
+		return 0, errNoWrite
+	}
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	for {
+		if err := s.writeEnd(); err != nil {
+			return n, err
+		}
+		k := s.send.Write(p[n:])
+		n += k
+		if k > 0 {
+			s.mark(didWrite, true)
+		}
+		if n == len(p) {
+			return n, nil
+		}
+		if k == 0 {
+			s.awaitWritable(len(p) - n)
+		}
+	}
+}
+
+// writeEnd reports why nothing can be written, nil if something may.
+func (s *Stream) writeEnd() error {
+	if s.writeLimit.expired.Load() {
+		return os.ErrDeadlineExceeded
+	}
+	if p := s.writeErr.Load(); p != nil {
+		return *p
+	}
+	if s.writeDone.Load() {
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// awaitWritable sleeps until want bytes are free, or half of the FIFO: waking
+// a writer for each acknowledgment would cost more than it brings.
+func (s *Stream) awaitWritable(want int) {
+	s.writeWants.Store(int64(min(want, s.send.Max()/2)))
+	w := s.writer.arm()
+	if s.writable() || s.writeEnd() != nil {
+		s.writer.disarm(w)
+		return
+	}
+	s.writer.sleep(w)
+}
+
+// writable reports whether as much is free as the writer waits for.
+func (s *Stream) writable() bool {
+	return int64(s.send.Max()-s.send.Len()) >= s.writeWants.Load()
+}
+
+// ReadFrom writes all that r has, reading straight into the send FIFO. See
+// io.ReaderFrom.
+func (s *Stream) ReadFrom(r io.Reader) (total int64, err error) {
+	if s.send == nil {
+		return 0, errNoWrite
+	}
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	for {
+		if err := s.writeEnd(); err != nil {
+			return total, err
+		}
+		b := s.send.Space(readFromChunk)
+		if len(b) == 0 {
+			s.awaitWritable(readFromChunk)
+			continue
+		}
+		n, err := r.Read(b)
+		if n > 0 {
+			total += int64(n)
+			s.send.PublishTail(s.send.Tail() + uint64(n))
+			s.mark(didWrite, true)
+		}
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// readFromChunk is how much ReadFrom asks its reader for at a time.
+const readFromChunk = 64 << 10
+
+// CloseWrite ends the sending half: the peer reads io.EOF after what was
+// written. A call of Write that is waiting for room gives up with net.ErrClosed.
+func (s *Stream) CloseWrite() error {
+	if s.send == nil {
+		return nil
+	}
+	if p := s.writeErr.Load(); p != nil {
+		return *p
+	}
+	if s.writeDone.Swap(true) {
+		return nil
+	}
+	s.writer.wake() // a writer in another goroutine gives up
+	s.writeMu.Lock()
+	s.send.CloseWrite()
+	s.writeMu.Unlock()
+	s.writeLimit.stop()
+	s.mark(didWrite, true)
+	return nil
+}
+
+// Reset abandons the sending half with an application error code: bytes not
+// yet delivered may never be. Pending and later calls of Write return a
+// *StreamError. It does nothing once the peer has everything.
+// https://www.rfc-editor.org/rfc/rfc9000#section-3.1
+func (s *Stream) Reset(code uint64) {
+	if s.send == nil {
+		return
+	}
+	var err error = &StreamError{ID: s.id, Code: code}
+	if !s.writeErr.CompareAndSwap(nil, &err) {
+		return
+	}
+	s.resetCode.Store(code)
+	s.writer.wake()
+	s.writeLimit.stop()
+	s.mark(didReset, true)
+}
