@@ -327,7 +327,7 @@ func (l *Link) admit(w *way, buf []byte, n int) {
 	c := &w.counters
 	c.packets.Add(1)
 	c.bytes.Add(uint64(len(p.b)))
-	bound := l.translate(w, &p)
+	internal, bound := l.translate(w, &p)
 	fate := Fate{Cause: NoBinding}
 	if bound {
 		fate = w.shaper.Admit(now, len(p.b))
@@ -337,6 +337,9 @@ func (l *Link) admit(w *way, buf []byte, n int) {
 	if l.observe != nil {
 		l.observe(Observation{At: now, Direction: w.direction, Fate: fate, Packet: p.b})
 	}
+	if internal.IsValid() {
+		p.setDestination(internal)
+	}
 	if fate.Cause != Delivered {
 		l.free = append(l.free, buf)
 		return
@@ -344,16 +347,18 @@ func (l *Link) admit(w *way, buf []byte, n int) {
 	w.pending.push(delivery{at: fate.At, counted: true, buf: buf, n: n})
 }
 
-// translate passes a packet through the NAT; it returns false if there is no binding.
-func (l *Link) translate(w *way, p *packet) bool {
+// translate passes a packet through the NAT. A packet from A leaves with its external address; for
+// one to A it returns the internal address to deliver it to, if that is another one, or false if there
+// is no binding.
+func (l *Link) translate(w *way, p *packet) (internal netip.AddrPort, bound bool) {
 	if l.nat == nil || !p.isUDP() {
-		return true
+		return internal, true
 	}
 	if w.direction == BToA {
-		return l.nat.inbound(p)
+		return l.nat.inbound(p.destination())
 	}
 	l.nat.outbound(p)
-	return true
+	return internal, true
 }
 
 // alter does to a packet what its fate says.

@@ -80,12 +80,12 @@ func (n *nat) bind(internal netip.AddrPort) netip.AddrPort {
 	}
 }
 
-// inbound translates a UDP packet to A; it returns false if there is no binding.
-func (n *nat) inbound(p *packet) bool {
-	external := p.destination()
-	internal, ok := n.in[external]
-	if ok && internal != external {
-		p.setDestination(internal)
+// inbound returns where a packet to an external address goes, the zero value if that is the same,
+// and false if there is no binding.
+func (n *nat) inbound(external netip.AddrPort) (internal netip.AddrPort, bound bool) {
+	internal, bound = n.in[external]
+	if internal == external {
+		internal = netip.AddrPort{}
 	}
-	return ok
+	return internal, bound
 }

@@ -42,7 +42,7 @@ type Observation struct {
 	At        time.Duration // when it came, since the network was made
 	Direction Direction
 	Fate      Fate
-	Packet    []byte // from the IP header on, as it leaves the link
+	Packet    []byte // from the IP header on, as side B sends or gets it
 }
 
 func (c *Config) check() error {

@@ -193,3 +193,16 @@ func fold(s uint32) uint16 {
 	}
 	return uint16(s)
 }
+
+// UDP returns what a UDP packet carries; ok is false for any other packet.
+func (o *Observation) UDP() (from, to netip.AddrPort, ecn uint8, payload []byte, ok bool) {
+	parse := parseIPv4
+	if len(o.Packet) > 0 && o.Packet[0]>>4 == 6 {
+		parse = parseIPv6
+	}
+	p, ok := parse(o.Packet)
+	if !ok || !p.isUDP() {
+		return from, to, 0, nil, false
+	}
+	return p.source(), p.destination(), p.ecn(), p.b[p.payload:], true
+}
