@@ -80,13 +80,19 @@ func (t *Trace) ConnectionClosed(now mono.Time, local, application bool, code ui
 }
 
 // ConnectionLost: the connection ended without a CONNECTION_CLOSE frame. trigger
-// is "idle_timeout", "version_mismatch", "stateless_reset" or "aborted".
+// is "idle_timeout", "version_mismatch", "stateless_reset" or "aborted";
+// anything else is logged as "unspecified".
 func (t *Trace) ConnectionLost(now mono.Time, local bool, trigger, reason string) {
 	if !t.begin(now, connectionClosed) {
 		return
 	}
 	t.enc.string("initiator", initiator(local))
 	t.enc.optionalString("reason", reason)
+	switch trigger {
+	case "idle_timeout", "version_mismatch", "stateless_reset", "aborted":
+	default:
+		trigger = "unspecified"
+	}
 	t.enc.string("trigger", trigger)
 	t.end()
 }

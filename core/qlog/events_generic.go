@@ -1,11 +1,14 @@
 package qlog
 
 import (
+	"cmp"
 	"fmt"
 	"math"
-	"sort"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pquic-go/pquic/core/mono"
 	"github.com/pquic-go/pquic/core/wire"
@@ -47,7 +50,7 @@ func (t *Trace) Generic(now mono.Time, category, event string, fields ...any) {
 		if repeated(fields, i) {
 			continue
 		}
-		t.enc.anyKey(keyText(fields[i]))
+		t.enc.anyKey(fieldName(fields[i]))
 		if i+1 == len(fields) {
 			t.enc.null()
 			break
@@ -61,43 +64,45 @@ func (t *Trace) Generic(now mono.Time, category, event string, fields ...any) {
 	t.end()
 }
 
-func keyText(k any) string {
-	if s, ok := k.(string); ok {
-		return s
-	}
-	return fmt.Sprint(k)
-}
-
-// repeated reports whether the key at i occurred before it.
+// repeated reports whether the name at i occurred before it.
 func repeated(fields []any, i int) bool {
-	k := lower(keyText(fields[i]))
+	name := fieldName(fields[i])
 	for j := 0; j < i; j += 2 {
-		if lower(keyText(fields[j])) == k {
+		if fieldName(fields[j]) == name {
 			return true
 		}
 	}
 	return false
 }
 
+// fieldName returns the name that a key has in the log: valid UTF-8, and in
+// lower case as far as it is ASCII.
+//
 // "all qlog field names MUST be lowercase when serialized to JSON-SEQ."
 // https://datatracker.ietf.org/doc/html/draft-ietf-quic-qlog-main-schema-14#section-11.2
-func lower(s string) string {
+func fieldName(key any) string {
+	s, ok := key.(string)
+	if !ok {
+		s = fmt.Sprint(key)
+	}
+	plain := true
 	for i := range len(s) {
-		if 'A' <= s[i] && s[i] <= 'Z' {
-			b := []byte(s)
-			for ; i < len(b); i++ {
-				if 'A' <= b[i] && b[i] <= 'Z' {
-					b[i] += 'a' - 'A'
-				}
-			}
-			return string(b)
+		plain = plain && s[i] < utf8.RuneSelf && (s[i] < 'A' || 'Z' < s[i])
+	}
+	if plain {
+		return s
+	}
+	runes := []rune(s)
+	for i, r := range runes {
+		if 'A' <= r && r <= 'Z' {
+			runes[i] = r + 'a' - 'A'
 		}
 	}
-	return s
+	return string(runes)
 }
 
-func (e *encoder) anyKey(k string) {
-	e.b = appendString(e.b, lower(k))
+func (e *encoder) anyKey(name string) {
+	e.b = appendString(e.b, name)
 	e.b = append(e.b, ':')
 }
 
@@ -106,20 +111,21 @@ func (e *encoder) null() { e.b = append(e.b, "null,"...) }
 // maxDepth bounds the nesting of values; deeper ones are left out.
 const maxDepth = 8
 
-// members writes the entries of a map, except those called skip.
+// members writes the entries of a map, except the one named skip. Of keys that
+// have the same name, the first in order counts.
 func (e *encoder) members(m map[string]any, depth int, skip string) {
 	keys := make([]string, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)
 	}
-	sort.Strings(keys)
-	last := skip
-	for _, k := range keys {
-		name := lower(k)
-		if name == skip || name == last {
+	slices.SortFunc(keys, func(a, b string) int {
+		return cmp.Or(strings.Compare(fieldName(a), fieldName(b)), strings.Compare(a, b))
+	})
+	for i, k := range keys {
+		name := fieldName(k)
+		if depth == 0 && name == skip || i > 0 && name == fieldName(keys[i-1]) {
 			continue
 		}
-		last = name
 		e.anyKey(name)
 		e.any(m[k], depth)
 	}

@@ -118,9 +118,12 @@ func (t *Trace) writeHeader(info *Info) {
 	e.endObject()
 	e.endObject()
 	e.array("event_schemas")
-	for _, s := range [...]string{QUICSchema, ExtensionSchema, PluginSchema, LogLevelSchema} {
-		e.stringValue(s)
+	if t.dialect == Drafts { // the events of qlog 0.3 had no such identifier
+		e.stringValue(QUICSchema)
+		e.stringValue(ExtensionSchema)
 	}
+	e.stringValue(PluginSchema)
+	e.stringValue(LogLevelSchema)
 	for _, s := range info.Schemas {
 		e.stringValue(s)
 	}
