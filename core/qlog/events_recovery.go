@@ -112,19 +112,33 @@ func (t *Trace) CongestionStateUpdated(now mono.Time, old, new string) {
 
 // LossTimerUpdated: a timer was "set", to fire after delta, has "expired" or was
 // "cancelled". kind is "ack" (loss by time), "pto", "loss_timeout" or another
-// timer; space is "initial", "handshake", "application_data" or empty.
+// timer; space is "Initial", "Handshake", "Application Data", in this spelling or
+// the draft's, or empty.
 func (t *Trace) LossTimerUpdated(now mono.Time, event, kind, space string, delta time.Duration) {
 	if !t.begin(now, timerUpdated) {
 		return
 	}
 	e := &t.enc
 	e.optionalString("timer_type", kind)
-	e.optionalString("packet_number_space", space)
+	e.optionalString("packet_number_space", spaceName(space))
 	e.string("event_type", event)
 	if event == "set" {
 		e.milliseconds("delta", delta)
 	}
 	t.end()
+}
+
+// spaceName spells a packet number space as the draft does.
+func spaceName(s string) string {
+	switch s {
+	case "Initial":
+		return "initial"
+	case "Handshake":
+		return "handshake"
+	case "Application Data":
+		return "application_data"
+	}
+	return s
 }
 
 // PacketLost: a packet is deemed lost. trigger is "reordering_threshold",
@@ -148,7 +162,19 @@ func (t *Trace) PacketLost(now mono.Time, typ wire.PacketType, pn uint64, trigge
 }
 
 // ECNStateUpdated: the states are "testing", "unknown", "failed" and "capable".
+// Before testing there is no state: any other old one is left out, any other new
+// one is "unknown".
 // https://www.rfc-editor.org/rfc/rfc9000#appendix-A.4
 func (t *Trace) ECNStateUpdated(now mono.Time, old, new string) {
+	if !isECNState(old) {
+		old = ""
+	}
+	if !isECNState(new) {
+		new = "unknown"
+	}
 	t.stateUpdated(now, ecnStateUpdated, old, new)
+}
+
+func isECNState(s string) bool {
+	return s == "testing" || s == "unknown" || s == "failed" || s == "capable"
 }

@@ -47,6 +47,7 @@ func TestMetricsUpdated(t *testing.T) {
 	if out.Len() != 0 {
 		t.Errorf("logged of nothing: %s", out.String())
 	}
+	trace.OnPath(4).PacketsAcked(start, wire.OneRTT, nil)
 	trace.PacketSent(start, wire.OneRTT, 0, 0, 0, nil)
 	if strings.Contains(out.String(), "tuple") {
 		t.Errorf("the path of one event stuck to the next: %s", out.String())

@@ -63,7 +63,7 @@ func (t *Trace) ALPNInformation(now mono.Time, chosen string) {
 // parsed from it, here, so it need not be well-formed. size is the whole
 // packet's, in bytes. ecn is the ECN field of the IP header (0 to 3). Version
 // Negotiation packets have a list of versions as payload, Retry packets the
-// token; neither has a packet number.
+// token, or nil; neither has a packet number.
 func (t *Trace) PacketSent(now mono.Time, typ wire.PacketType, pn uint64, size int, ecn uint8, payload []byte) {
 	if t.begin(now, packetSent) {
 		t.packet(typ, pn, size, ecn, payload, t.localAckDelayExponent)
@@ -92,10 +92,12 @@ func (t *Trace) packet(typ wire.PacketType, pn uint64, size int, ecn uint8, payl
 		}
 		t.packetFrames(payload, ackDelayExponent)
 	case wire.Retry:
-		e.object("token")
-		e.string("type", "retry")
-		e.raw(len(payload), -1)
-		e.endObject()
+		if len(payload) != 0 {
+			e.object("token")
+			e.string("type", "retry")
+			e.raw(len(payload), -1)
+			e.endObject()
+		}
 		e.endObject()
 		e.raw(size, -1)
 	case wire.VersionNegotiation:
@@ -169,22 +171,39 @@ func packetTypeName(t wire.PacketType) string {
 // PacketDropped: a packet of size bytes was not processed. trigger is one of the
 // draft's — internal_error, rejected, unsupported, invalid, duplicate,
 // connection_unknown, decryption_failure, key_unavailable, general — or any
-// other reason, which becomes a detail of "general".
+// other reason: that becomes a detail of the trigger it belongs to.
 func (t *Trace) PacketDropped(now mono.Time, size int, trigger string) {
 	if !t.begin(now, packetDropped) {
 		return
 	}
 	e := &t.enc
 	e.raw(size, -1)
-	switch trigger {
+	category := dropTrigger(trigger)
+	if category != trigger {
+		e.reason(trigger)
+	}
+	e.string("trigger", category)
+	t.end()
+}
+
+// dropTrigger returns the draft's trigger for a reason to drop a packet.
+func dropTrigger(reason string) string {
+	switch reason {
 	case "internal_error", "rejected", "unsupported", "invalid", "duplicate",
 		"connection_unknown", "decryption_failure", "key_unavailable", "general":
-		e.string("trigger", trigger)
-	default:
-		e.reason(trigger)
-		e.string("trigger", "general")
+		return reason
+	case "malformed":
+		return "invalid"
+	case "key_discarded":
+		return "key_unavailable"
+	case "unsupported_version":
+		return "unsupported"
+	case "unexpected_address":
+		return "rejected"
+	case "unknown_connection_id":
+		return "connection_unknown"
 	}
-	t.end()
+	return "general"
 }
 
 // reason writes a reason for which the schema has no trigger.
@@ -220,7 +239,11 @@ func (t *Trace) PacketBuffered(now mono.Time, typ wire.PacketType, size int, tri
 // PacketsAcked: packets of one number space were acknowledged for the first
 // time. typ is a packet type of that space. No numbers, no event.
 func (t *Trace) PacketsAcked(now mono.Time, typ wire.PacketType, numbers []uint64) {
-	if len(numbers) == 0 || !t.begin(now, packetsAcked) {
+	if len(numbers) == 0 {
+		t.OnPath(0)
+		return
+	}
+	if !t.begin(now, packetsAcked) {
 		return
 	}
 	e := &t.enc

@@ -109,20 +109,26 @@ func everyEvent(tb testing.TB, t *Trace) {
 	t.KeyUpdated(next(), "server_handshake_secret", 0, "tls")
 	t.PacketSent(next(), wire.VersionNegotiation, 0, 50, 0, []byte{0, 0, 0, 1, 0x6b, 0x33, 0x43, 0xcf, 9})
 	t.PacketSent(next(), wire.Retry, 0, 100, 0, []byte("a token"))
+	t.PacketReceived(next(), wire.Retry, 0, 100, 0, nil)
 	t.PacketReceived(next(), wire.UnknownVersion, 0, 1300, 0, nil)
 	t.PacketSent(next(), wire.Handshake, 1<<53, 400, 1, []byte{2, 0, 1, 0, 0})
 	t.PacketBuffered(next(), wire.ZeroRTT, 700, "keys_unavailable")
 	t.PacketBuffered(next(), wire.ZeroRTT, 700, "some reason")
 	t.PacketReceived(next(), wire.ZeroRTT, 3, 700, 3, []byte{1})
 	t.KeyUpdated(next(), "client_1rtt_secret", 2, "local_update")
-	t.KeyDiscarded(next(), "server_initial_secret")
+	for _, keys := range []string{"server_initial_secret", "initial", "handshake", "0rtt"} {
+		t.KeyDiscarded(next(), keys)
+	}
+	t.KeyUpdated(next(), "1rtt", 3, "because")
 	t.ConnectionStateUpdated(next(), "attempted", "handshake_complete")
 	t.RegisterFrame(0x45, "mp_ack", func(b []byte) int { return 4 })
 	t.PacketSent(next(), wire.OneRTT, 4, 1500, 0, everyFrame(tb))
 	t.OnPath(3).PacketReceived(next(), wire.OneRTT, 5, 1500, 0, everyFrame(tb))
 	t.PacketsAcked(next(), wire.OneRTT, []uint64{4, 5, 1 << 60})
 	t.PacketDropped(next(), 40, "decryption_failure")
-	t.PacketDropped(next(), 40, "out of luck")
+	for _, reason := range []string{"malformed", "key_discarded", "unsupported_version", "unexpected_address", "unknown_connection_id", "out of luck", ""} {
+		t.PacketDropped(next(), 40, reason)
+	}
 	t.DatagramDropped(next(), 1)
 	rtt := recovery.RTT{LatestRTT: 20 * ms, SmoothedRTT: 25*ms + 1, RTTVar: 5 * ms, MinRTT: 19 * ms, Samples: 1}
 	cc := congestion.View{CongestionWindow: 12000, BytesInFlight: 1200, Ssthresh: congestion.Infinite}
@@ -133,10 +139,14 @@ func everyEvent(tb testing.TB, t *Trace) {
 	t.PathDropped(9)
 	t.CongestionStateUpdated(next(), "slow_start", "recovery")
 	t.LossTimerUpdated(next(), "set", "pto", "application_data", 75*ms)
-	t.LossTimerUpdated(next(), "expired", "ack", "initial", 0)
+	t.LossTimerUpdated(next(), "expired", "ack", "Initial", 0)
+	t.LossTimerUpdated(next(), "expired", "ack", "Handshake", 0)
+	t.LossTimerUpdated(next(), "expired", "pto", "Application Data", 0)
 	t.LossTimerUpdated(next(), "cancelled", "idle_timeout", "", 0)
 	t.PacketLost(next(), wire.OneRTT, 4, "time_threshold")
 	t.PacketLost(next(), wire.Initial, 4, "superseded by Retry")
+	t.ECNStateUpdated(next(), "off", "testing")
+	t.ECNStateUpdated(next(), "testing", "off")
 	t.ECNStateUpdated(next(), "testing", "capable")
 	t.MTUUpdated(next(), 1200, 1452, true)
 	t.SpinBitUpdated(next(), true)
@@ -158,6 +168,7 @@ func everyEvent(tb testing.TB, t *Trace) {
 	t.ConnectionClosed(next(), false, false, 0x178, "no application protocol")
 	t.ConnectionClosed(next(), false, true, 0x100, "bye")
 	t.ConnectionLost(next(), true, "idle_timeout", "")
+	t.ConnectionLost(next(), false, "lost interest", "why not")
 	t.Close(next())
 }
 
