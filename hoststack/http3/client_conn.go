@@ -222,11 +222,11 @@ func (cc *ClientConn) onGoAway(id uint64) {
 
 func (cc *ClientConn) onPriorityUpdate(uint64, Priority) {}
 
-func (cc *ClientConn) abortRequest(id uint64, code ErrCode, reason string) {
+func (cc *ClientConn) onStrayDatagram(id uint64) {
 	cc.mu.Lock()
 	cs := cc.active[id]
 	cc.mu.Unlock()
 	if cs != nil {
-		cs.abort(&StreamError{Code: code, Reason: reason})
+		cs.abort(errStrayDatagram)
 	}
 }

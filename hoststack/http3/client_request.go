@@ -125,12 +125,13 @@ func (cs *clientStream) sendContent(length int64, trace *httptrace.ClientTrace) 
 	if trace != nil && trace.WroteRequest != nil {
 		trace.WroteRequest(httptrace.WroteRequestInfo{Err: err})
 	}
+	var werr *contentWriteError
 	switch {
 	case err == nil:
 		cs.limitWait()
-	case isStreamAbort(err):
-		// The server wants no more of it. Its response, which may be complete,
-		// decides about the request.
+	case errors.As(err, &werr):
+		// The server wants no more of it, or the connection is gone. What is read
+		// of the response, which may be complete, decides about the request.
 		//
 		// "Clients MUST NOT discard complete responses as a result of having
 		// their request terminated abruptly"
@@ -139,6 +140,11 @@ func (cs *clientStream) sendContent(length int64, trace *httptrace.ClientTrace) 
 		cs.giveUp(err)
 	}
 }
+
+// A contentWriteError is a failure of the stream, not of the request's body.
+type contentWriteError struct{ error }
+
+func (e *contentWriteError) Unwrap() error { return e.error }
 
 const defaultContinueTimeout = time.Second
 
@@ -183,7 +189,7 @@ func (cs *clientStream) copyContent(length int64) error {
 			return fmt.Errorf("http3: a request's body ended after %d of %d bytes: %w", sent+int64(n), length, io.ErrUnexpectedEOF)
 		}
 		if werr := cs.writeContent(buf, length, sent == 0, end); werr != nil {
-			return werr
+			return &contentWriteError{werr}
 		}
 		if end {
 			return nil

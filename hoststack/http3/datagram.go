@@ -151,6 +151,15 @@ func (t *Tunnel) close() {
 	}
 }
 
+// errStrayDatagram ends a request that a datagram has no meaning for.
+//
+// "If an HTTP Datagram is received and it is associated with a request that has
+// no known semantics for HTTP Datagrams, the receiver MUST terminate the
+// request; if HTTP/3 is in use, the request stream MUST be aborted with
+// H3_DATAGRAM_ERROR (0x33)."
+// https://www.rfc-editor.org/rfc/rfc9297#section-2
+var errStrayDatagram = streamErrorf(CodeDatagramError, "an HTTP datagram for a request that gives it no meaning")
+
 // datagramReceived takes in the payload of a DATAGRAM frame.
 func (s *session) datagramReceived(b []byte) error {
 	quarter, n := wire.ParseVarint(b)
@@ -167,12 +176,7 @@ func (s *session) datagramReceived(b []byte) error {
 	t := s.tunnels.byID[quarter*4]
 	s.tunnels.mu.Unlock()
 	if t == nil {
-		// "If an HTTP Datagram is received and it is associated with a request
-		// that has no known semantics for HTTP Datagrams, the receiver MUST
-		// terminate the request; if HTTP/3 is in use, the request stream MUST be
-		// aborted with H3_DATAGRAM_ERROR (0x33)."
-		// https://www.rfc-editor.org/rfc/rfc9297#section-2
-		s.owner.abortRequest(quarter*4, CodeDatagramError, "an HTTP datagram, which this request gives no meaning to")
+		s.owner.onStrayDatagram(quarter * 4)
 		return nil
 	}
 	select {

@@ -336,6 +336,11 @@ func TestServe(t *testing.T) {
 	go func() { served <- srv.Serve(l) }()
 	client, server := h3test.Pair(h3test.Config{})
 	l.conns <- server
+	ctrl, err := client.AcceptUniStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, ctrl) }()
 	wantStatus(t, "a request", openBidi(t, client, get(), true), "200")
 	if err := srv.Shutdown(t.Context()); err != nil {
 		t.Errorf("Shutdown: %v", err)
@@ -494,7 +499,12 @@ func TestRetry(t *testing.T) {
 		{"rejected", func(c *h3test.Conn) { reject(c, http3.CodeRequestRejected) }, nil, true},
 		{"rejected with content", func(c *h3test.Conn) { reject(c, http3.CodeRequestRejected) },
 			func() io.Reader { return strings.NewReader("content") }, true},
-		{"rejected with content that cannot be read again", func(c *h3test.Conn) { reject(c, http3.CodeRequestRejected) },
+		{"rejected with content that cannot be read again", func(c *h3test.Conn) {
+			s, _ := c.AcceptStream(context.Background())
+			_, _ = io.ReadFull(s, make([]byte, 100_000)) // it was begun
+			s.Reset(uint64(http3.CodeRequestRejected))
+			s.CancelRead(uint64(http3.CodeRequestRejected))
+		},
 			func() io.Reader { return &zeros{1 << 30} }, false},
 		{"cancelled", func(c *h3test.Conn) { reject(c, http3.CodeRequestCancelled) }, nil, false},
 		{"version fallback", func(c *h3test.Conn) { reject(c, http3.CodeVersionFallback) }, nil, false},

@@ -207,12 +207,13 @@ func (sc *serverConn) onPriorityUpdate(id uint64, p Priority) {
 	sc.pending[id] = p
 }
 
-func (sc *serverConn) abortRequest(id uint64, code ErrCode, reason string) {
+func (sc *serverConn) onStrayDatagram(id uint64) {
 	sc.mu.Lock()
 	rs := sc.active[id]
 	sc.mu.Unlock()
-	if rs != nil {
-		rs.abort(&StreamError{Code: code, Reason: reason})
+	// Before its header section is read, a request may still become a tunnel.
+	if rs != nil && rs.plain.Load() {
+		rs.abort(errStrayDatagram)
 	}
 }
 

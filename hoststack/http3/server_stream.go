@@ -25,8 +25,10 @@ type serverStream struct {
 	w      responseWriter
 	body   requestBody
 	url    url.URL
-	tunnel *Tunnel // extended CONNECT only
+	ctx    context.Context // the request's
 	cancel context.CancelCauseFunc
+	tunnel *Tunnel     // extended CONNECT only
+	plain  atomic.Bool // the request is known not to be one
 
 	aborted atomic.Bool // the client gave up; counted once
 	over    atomic.Bool // the response is complete
@@ -40,6 +42,7 @@ type serverStream struct {
 
 func newServerStream(sc *serverConn, str Stream) *serverStream {
 	rs := &serverStream{sc: sc, str: str, id: str.ID()}
+	rs.ctx, rs.cancel = context.WithCancelCause(sc.ctx)
 	rs.buf = readBuffers.Get().(*[]byte)
 	rs.reader = messageReader{
 		frameReader:   frameReader{src: str, buf: *rs.buf},
@@ -56,13 +59,11 @@ func newServerStream(sc *serverConn, str Stream) *serverStream {
 
 // serve reads the request, has it handled and finishes the response.
 func (rs *serverStream) serve() {
-	ctx, cancel := context.WithCancelCause(rs.sc.ctx)
-	rs.cancel = cancel
 	defer rs.release()
 	if n, ok := rs.str.(AbortNotifier); ok {
 		n.NotifyAbort(rs.peerAborted)
 	}
-	req, err := rs.readRequest(ctx)
+	req, err := rs.readRequest()
 	if err != nil {
 		rs.refuse(err)
 		return
@@ -80,7 +81,7 @@ func (rs *serverStream) release() {
 }
 
 // readRequest reads the header section and turns it into a request.
-func (rs *serverStream) readRequest(ctx context.Context) (*http.Request, error) {
+func (rs *serverStream) readRequest() (*http.Request, error) {
 	srv := rs.sc.srv
 	timeout := or(srv.ReadHeaderTimeout, defaultReadHeaderTimeout)
 	if timeout > 0 {
@@ -111,7 +112,7 @@ func (rs *serverStream) readRequest(ctx context.Context) (*http.Request, error) 
 			return nil, err
 		}
 	}
-	return rs.buildRequest(ctx, head)
+	return rs.buildRequest(head)
 }
 
 // deadline is d from now, or none.
@@ -132,7 +133,7 @@ func isSafe(method string) bool {
 	return false
 }
 
-func (rs *serverStream) buildRequest(ctx context.Context, head *requestHead) (*http.Request, error) {
+func (rs *serverStream) buildRequest(head *requestHead) (*http.Request, error) {
 	u, err := head.url(&rs.url)
 	if err != nil {
 		return nil, err
@@ -151,10 +152,11 @@ func (rs *serverStream) buildRequest(ctx context.Context, head *requestHead) (*h
 		RequestURI:    head.path,
 		TLS:           rs.sc.tlsState(),
 		Body:          &rs.body,
-	}).WithContext(ctx)
+	}).WithContext(rs.ctx)
 	rs.reader.contentLength = head.contentLength
 	rs.body.req = req
 	rs.w.isHead = head.method == http.MethodHead
+	rs.plain.Store(head.protocol == "")
 	if head.method == http.MethodConnect {
 		rs.reader.tunnel = true
 		rs.w.isConnect = true

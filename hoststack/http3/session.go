@@ -66,8 +66,9 @@ type sessionOwner interface {
 	onGoAway(id uint64)
 	// onPriorityUpdate: the client ranked a request. Servers only.
 	onPriorityUpdate(streamID uint64, p Priority)
-	// abortRequest ends the request of a stream, if it is open.
-	abortRequest(streamID uint64, code ErrCode, reason string)
+	// onStrayDatagram: an HTTP datagram came for a request that is no tunnel, if
+	// it is open at all.
+	onStrayDatagram(streamID uint64)
 }
 
 func (s *session) init(conn Conn, isClient bool, local Settings, owner sessionOwner) {
