@@ -38,7 +38,8 @@ func (p *packet) space() int {
 // https://www.rfc-editor.org/rfc/rfc9000#section-17
 func parsePacket(b []byte) (p packet, n int, ok bool) {
 	if b[0]&0x80 == 0 {
-		return packet{kind: oneRTT, b: b}, len(b), b[0]&0x40 != 0
+		// The bit that RFC 9000 fixes says nothing: peers may agree to grease it (RFC 9287).
+		return packet{kind: oneRTT, b: b}, len(b), true
 	}
 	r := &reader{b: b[1:]}
 	p.version = uint32(r.uint(4))

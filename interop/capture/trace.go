@@ -290,7 +290,7 @@ func (c *Conn) frame(t *Trace, side Side, p *packet, f frame) {
 	c.Frames[side][f.kind]++
 	switch f.kind {
 	case FrameCrypto:
-		c.cryptoFrame(side, p, f)
+		c.cryptoFrame(t, side, p, f)
 	case FrameNewConnectionID:
 		t.issue(c, side, bytes.Clone(f.data))
 	case FramePathChallenge:
@@ -307,7 +307,7 @@ func (c *Conn) frame(t *Trace, side Side, p *packet, f frame) {
 	}
 }
 
-func (c *Conn) cryptoFrame(side Side, p *packet, f frame) {
+func (c *Conn) cryptoFrame(t *Trace, side Side, p *packet, f frame) {
 	space := p.space()
 	if space > 1 {
 		return // tickets
@@ -323,8 +323,16 @@ func (c *Conn) cryptoFrame(side Side, p *packet, f frame) {
 	for {
 		kind, body, ok := s.message()
 		if !ok {
-			return
+			break
 		}
 		c.handshakeMessage(side, kind, body)
+	}
+	// The preferred address comes with a connection ID, behind an IPv4 and an IPv6 address with ports.
+	// https://www.rfc-editor.org/rfc/rfc9000#section-18.2
+	const preferredAddress = 0x0d
+	if b, ok := c.Parameters[Server][preferredAddress]; ok {
+		r := &reader{b: b}
+		r.bytes(4 + 2 + 16 + 2)
+		t.issue(c, Server, bytes.Clone(r.bytes(r.uint(1))))
 	}
 }

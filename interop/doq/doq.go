@@ -21,10 +21,8 @@ var Address = [4]byte{192, 0, 2, 53}
 
 // Main is the program: it serves until its process is ended. Its first line is "listening on ADDRESS".
 func Main(s stack.Stack) {
-	if err := run(s, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "doq:", err)
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, "doq:", run(s, os.Args[1:])) // it serves until something fails
+	os.Exit(1)
 }
 
 func run(s stack.Stack, args []string) error {

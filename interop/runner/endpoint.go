@@ -165,6 +165,10 @@ func xnet(p *Programs) *Endpoint {
 			"handshake", "transfer", "longrtt", "chacha20", "multiplexing", "retry", "blackhole", "keyupdate", "amplificationlimit",
 			"transferloss", "transfercorruption", "ipv6", "goodput", "crosstraffic", "rebind-port", "rebind-addr",
 		},
+		Cannot: map[string]string{
+			"server/rebind-port": "does not follow a client to another address",
+			"server/rebind-addr": "does not follow a client to another address",
+		},
 		Fault: map[string]string{
 			"client/amplificationlimit": "gives the handshake up after 10 s, before seven of its packets have been sent",
 		},
@@ -190,6 +194,10 @@ func ngtcp2() *Endpoint {
 		Cannot: map[string]string{
 			"server/v2": "knows only a draft of version 2", "client/v2": "knows only a draft of version 2",
 			"client/doq": "no DNS client", "server/doq": "no DNS server",
+		},
+		Fault: map[string]string{
+			"server/rebind-port": "sends data to a new port before its PATH_CHALLENGE",
+			"server/zerortt":     "wants the age of a ticket more precisely than crypto/tls, which counts it in seconds, tells it",
 		},
 	}
 	if client == "" || server == "" {

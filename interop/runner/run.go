@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -157,6 +158,9 @@ func run(ctx context.Context, client, server *Endpoint, c *Case, dir string, ful
 		return "", err
 	}
 	o.Trace = capture.Analyze(n.log(), keys)
+	if err := writeTrace(dir, n.log(), o.Trace); err != nil {
+		return "", err
+	}
 	if judged {
 		return "", judgedByOutput(o)
 	}
@@ -167,6 +171,23 @@ func run(ctx context.Context, client, server *Endpoint, c *Case, dir string, ful
 		o.Note = fmt.Sprintf("%.1f Mbps", o.goodput())
 	}
 	return o.Note, nil
+}
+
+// writeTrace keeps what passed on the wire, for whoever looks into a failure.
+func writeTrace(dir string, log []capture.Datagram, t *capture.Trace) error {
+	f, err := os.Create(filepath.Join(dir, "datagrams.pcap"))
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(f)
+	if err := errors.Join(capture.WritePcap(w, log), w.Flush(), f.Close()); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(t, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "trace.json"), text, 0o644)
 }
 
 // judgedByOutput checks what remains for a client that stores no files: that it was a QUIC client.

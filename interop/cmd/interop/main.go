@@ -38,8 +38,7 @@ const us = "pquic"
 
 type options struct {
 	clients, servers, cases string
-	ours, peers, keep, full bool
-	list                    bool
+	keep, full, list        bool
 	parallel                int
 	seed                    uint64
 	dir, json, markdown     string

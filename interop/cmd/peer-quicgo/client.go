@@ -128,16 +128,13 @@ func (c *client) fetch(ctx context.Context, urls []string, before func() error) 
 	}
 	t := c.tls.Clone()
 	t.ServerName = first.Hostname()
-	conn, err := c.transport.DialEarly(ctx, addr, t, c.e.config())
+	dial := c.transport.Dial
+	if c.e.testcase == "zerortt" {
+		dial = c.transport.DialEarly
+	}
+	conn, err := dial(ctx, addr, t, c.e.config())
 	if err != nil {
 		return err
-	}
-	if c.e.testcase != "zerortt" {
-		select {
-		case <-conn.HandshakeComplete():
-		case <-conn.Context().Done():
-			return context.Cause(conn.Context())
-		}
 	}
 	get := c.getHQ(conn)
 	if c.e.alpn == http3.NextProtoH3 {
