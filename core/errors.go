@@ -161,3 +161,7 @@ func (e *VersionError) Error() string {
 func violation(code TransportErrorCode, ft wire.FrameType, format string, args ...any) *TransportError {
 	return &TransportError{Code: code, FrameType: ft, Reason: fmt.Sprintf(format, args...)}
 }
+
+// ErrNoConnID: the peer has issued no connection ID that a new path or address
+// could use.
+var ErrNoConnID = errors.New("quic: peer has issued no spare connection ID")

@@ -1,0 +1,188 @@
+package core
+
+import (
+	"github.com/pquic-go/pquic/core/mono"
+	"github.com/pquic-go/pquic/core/protection"
+	"github.com/pquic-go/pquic/protoops"
+)
+
+// keyUpdateState runs the key phases of 1-RTT.
+// https://www.rfc-editor.org/rfc/rfc9001#section-6
+type keyUpdateState struct {
+	suite uint16
+
+	prev, next *protection.Opener // phases before and after the current one
+	// firstReceived is the lowest packet number received in the current phase,
+	// per path 0; packets below it belong to the phase before.
+	firstReceived uint64
+	phaseAcked    bool   // a packet we sent in this phase was acknowledged
+	phaseStart    uint64 // first packet number we sent in this phase
+	count         uint64 // packets sealed in this phase
+	limit         uint64 // update after this many
+	forged        uint64 // packets that failed authentication, all phases
+	wanted        bool
+}
+
+func (k *keyUpdateState) init(*Conn) { k.firstReceived = 0 }
+
+func (k *keyUpdateState) installOpener(c *Conn, o *protection.Opener) {
+	k.next = o.Update()
+	k.suite = o.Suite()
+	k.setLimit(c)
+}
+
+func (k *keyUpdateState) setLimit(c *Conn) {
+	// "Endpoints MUST initiate a key update before sending more protected packets
+	// than the confidentiality limit for the selected AEAD permits."
+	// https://www.rfc-editor.org/rfc/rfc9001#section-6.6
+	k.limit = protection.ConfidentialityLimit(k.suite) / 2
+	if n := c.config.KeyUpdateAfter; n > 0 {
+		k.limit = min(k.limit, n)
+	}
+}
+
+// open1RTT opens a 1-RTT packet with the keys of its phase, following the
+// peer's key updates.
+func (c *Conn) open1RTT(pkt []byte, pnOff, pnLen int, p *Path, pn uint64, phase bool) ([]byte, error) {
+	k := &c.keyUpdate
+	cur := c.keys[level1RTT].open
+	if phase == (c.v.KeyPhase != 0) {
+		return cur.Open(pkt, pnOff, pnLen, uint32(p.ID), pn)
+	}
+	if k.prev != nil && pn < k.firstReceived {
+		return k.prev.Open(pkt, pnOff, pnLen, uint32(p.ID), pn)
+	}
+	payload, err := k.next.Open(pkt, pnOff, pnLen, uint32(p.ID), pn)
+	if err != nil {
+		return nil, err
+	}
+	// The peer updated its keys, or answers our update.
+	if c.v.HandshakeConfirmed == 0 && c.IsServer() {
+		return nil, violation(KeyUpdateError, 0, "key update before the handshake is confirmed")
+	}
+	if !k.phaseAcked && k.count > 0 && c.v.KeyUpdates > 0 && !c.ackedInPhase() {
+		// "An endpoint that receives a packet … with keys that were updated
+		// twice without awaiting confirmation MAY treat this as KEY_UPDATE_ERROR".
+		// https://www.rfc-editor.org/rfc/rfc9001#section-6.2
+		return nil, violation(KeyUpdateError, 0, "consecutive key updates")
+	}
+	c.rotateKeys(pn, "remote_update")
+	return payload, nil
+}
+
+// ackedInPhase reports whether the peer acknowledged a packet we sent in the
+// current phase, on any path.
+func (c *Conn) ackedInPhase() bool {
+	k := &c.keyUpdate
+	if k.phaseAcked {
+		return true
+	}
+	for _, p := range c.paths {
+		if s := &p.space.sent; s.HasAcked && (p.ID != 0 || s.LargestAcked >= k.phaseStart) {
+			k.phaseAcked = true
+		}
+	}
+	return k.phaseAcked
+}
+
+// rotateKeys moves both directions to the next phase.
+func (c *Conn) rotateKeys(firstReceived uint64, trigger string) {
+	k := &c.keyUpdate
+	k.prev = c.keys[level1RTT].open
+	c.keys[level1RTT].open = k.next
+	k.next = k.next.Update()
+	c.keys[level1RTT].seal = c.keys[level1RTT].seal.Update()
+	k.firstReceived = firstReceived
+	k.count, k.phaseAcked, k.wanted = 0, false, false
+	k.phaseStart = c.path0.space.sent.Next()
+	c.v.KeyPhase ^= 1
+	c.v.KeyUpdates++
+	// "An endpoint … SHOULD retain old keys … for no more than three times the
+	// PTO".
+	// https://www.rfc-editor.org/rfc/rfc9001#section-6.5
+	c.timers[timerKeyDiscard] = c.now.Add(3 * c.path0.RTT.PTO(c.path0.MaxAckDelay))
+	c.keyUpdated(NoArg{})
+	if c.log != nil {
+		c.log.KeyUpdated(c.now, "1rtt", c.v.KeyUpdates, trigger)
+	}
+}
+
+// keyUpdated tells that both directions moved to the next key phase. Event "key_updated".
+func (c *Conn) keyUpdated(a NoArg) {
+	if c.ops.keyUpdated.Attached() {
+		c.ops.keyUpdated.Run(a)
+	}
+}
+
+var opKeyUpdated = protoops.Define(protoops.Key{Name: "key_updated", Param: protoops.NoParam},
+	protoops.Doc{
+		Summary: "Both directions moved to the next key phase",
+		Fires:   "per key update",
+		Section: "https://www.rfc-editor.org/rfc/rfc9001#section-6",
+	},
+	func(c *Conn) *protoops.Slot[NoArg, protoops.None] { return &c.ops.keyUpdated },
+	nil)
+
+// sealed counts a packet and starts an update when one is due and allowed.
+func (k *keyUpdateState) sealed(c *Conn) {
+	k.count++
+	if k.count < k.limit && !k.wanted && !c.ops.keyUpdateNeeded.Attached() {
+		return
+	}
+	if c.mayUpdateKeys() && c.keyUpdateNeeded(NoArg{}).Yes {
+		c.rotateKeys(^uint64(0), "local_update")
+	} else if k.count >= 2*k.limit && c.config.KeyUpdateAfter == 0 {
+		// The peer never confirmed the last update; the AEAD must not be used
+		// any longer.
+		c.fail(violation(AEADLimitReached, 0, "%d packets sealed without a confirmed key update", k.count))
+	}
+}
+
+// keyUpdateNeeded decides whether to update the 1-RTT keys now. Operation "key_update_needed".
+func (c *Conn) keyUpdateNeeded(a NoArg) Decision {
+	if c.ops.keyUpdateNeeded.Attached() {
+		return c.ops.keyUpdateNeeded.Run(a)
+	}
+	return c.keyUpdateNeededNative(a)
+}
+
+var opKeyUpdateNeeded = protoops.Define(protoops.Key{Name: "key_update_needed", Param: protoops.NoParam},
+	protoops.Doc{
+		Summary: "Decides whether to update the 1-RTT keys now",
+		Fires:   "after the configured number of packets, on request, or per packet when attached",
+		Native:  "yes",
+		Section: "https://www.rfc-editor.org/rfc/rfc9001#section-6.6",
+	},
+	func(c *Conn) *protoops.Slot[NoArg, Decision] { return &c.ops.keyUpdateNeeded },
+	(*Conn).keyUpdateNeededNative)
+
+func (c *Conn) keyUpdateNeededNative(NoArg) Decision {
+	return Decision{c.keyUpdate.wanted || c.keyUpdate.count >= c.keyUpdate.limit}
+}
+
+// mayUpdateKeys: "An endpoint MUST NOT initiate a key update prior to having
+// confirmed the handshake … MUST NOT initiate a subsequent key update unless it
+// has received an acknowledgment for a packet that was sent protected with keys
+// from the current key phase."
+// https://www.rfc-editor.org/rfc/rfc9001#section-6.1
+func (c *Conn) mayUpdateKeys() bool {
+	return c.v.HandshakeConfirmed != 0 && c.keyUpdate.prev == nil && c.ackedInPhase()
+}
+
+// UpdateKeys asks for a key update; it happens with the next packet that is
+// allowed to start one.
+func (c *Conn) UpdateKeys(now mono.Time) {
+	c.begin(now)
+	c.keyUpdate.wanted = true
+	c.pend |= pendPing
+	c.wake()
+}
+
+func (k *keyUpdateState) discardOld(c *Conn) {
+	if k.prev != nil {
+		k.prev = nil
+		if c.log != nil {
+			c.log.KeyDiscarded(c.now, "1rtt")
+		}
+	}
+}

@@ -1,0 +1,611 @@
+package core
+
+import (
+	"bytes"
+	"net/netip"
+
+	"github.com/pquic-go/pquic/core/mono"
+	"github.com/pquic-go/pquic/core/protection"
+	"github.com/pquic-go/pquic/core/wire"
+	"github.com/pquic-go/pquic/protoops"
+)
+
+// ECN is the ECN codepoint of an IP packet.
+// https://www.rfc-editor.org/rfc/rfc3168#section-5
+type ECN uint8
+
+// ECN codepoints.
+const (
+	NotECT ECN = iota
+	ECT1
+	ECT0
+	CE
+)
+
+// A Datagram is one received UDP datagram. Its payload is decrypted in place
+// while the engine handles it and belongs to the caller again afterwards.
+type Datagram struct {
+	Payload       []byte
+	Local, Remote netip.AddrPort
+	IfIndex       uint32 // interface it arrived on, 0 unknown
+	ECN           ECN
+}
+
+// A ReceivedPacket is the packet being processed. There is one per
+// connection; it is valid until the packet is done.
+type ReceivedPacket struct {
+	Number  uint64
+	Payload []byte // plaintext, aliases the datagram
+
+	path       *Path
+	route      *route
+	level      encryptionLevel
+	ptype      wire.PacketType
+	dst        wire.ConnID
+	ecn        ECN
+	size       int
+	eliciting  bool
+	nonProbing bool
+	conn       *Conn
+}
+
+// Path returns the path the packet arrived on.
+func (p *ReceivedPacket) Path() *Path { return p.path }
+
+// bufferedPacket is a packet that arrived before its keys.
+type bufferedPacket struct {
+	data []byte
+	d    Datagram
+	typ  wire.PacketType
+}
+
+// maxBuffered bounds the packets kept until their keys arrive.
+//
+// "an endpoint MAY […] buffer".
+// https://www.rfc-editor.org/rfc/rfc9000#section-5.2.2
+const maxBuffered = 10
+
+// receive handles one datagram for the connection. dst is the connection ID it
+// was routed by.
+func (c *Conn) receive(now mono.Time, d *Datagram, dst wire.ConnID, pathID uint64) {
+	c.begin(now)
+	c.v.DatagramsReceived++
+	c.v.BytesReceived += uint64(len(d.Payload))
+	c.datagramReceived(DatagramEvent{Bytes: uint64(len(d.Payload)), ECN: uint64(d.ECN)})
+	if c.v.State >= StateClosing {
+		c.receiveClosing(now, d)
+		return
+	}
+	p := c.incomingPath(pathID)
+	if p == nil {
+		c.drop(dropConnID, len(d.Payload))
+		return
+	}
+	rt := c.routeOf(p, d)
+	if rt == nil {
+		c.drop(dropAddress, len(d.Payload))
+		return
+	}
+	rt.received += uint64(len(d.Payload))
+	b := d.Payload
+	for len(b) > 0 && c.v.State < StateClosing {
+		n := c.receivePacket(now, d, b, p, rt, dst)
+		if n <= 0 {
+			break
+		}
+		b = b[n:]
+	}
+	c.runInjected(now)
+	if !c.touched {
+		c.touched = true
+		c.endpoint.touched = append(c.endpoint.touched, c)
+	}
+}
+
+// incomingPath returns the path that issued the connection ID of a datagram.
+func (c *Conn) incomingPath(id uint64) *Path {
+	if c.ops.getIncomingPath.Attached() {
+		return c.ops.getIncomingPath.Run(IncomingArg{PathID: id}).Path
+	}
+	return c.getIncomingPathNative(IncomingArg{PathID: id}).Path
+}
+
+// IncomingArg is the argument of operation "get_incoming_path".
+type IncomingArg struct {
+	PathID uint64 `op:"path_id" doc:"path the Destination Connection ID was issued for"`
+}
+
+// PathResult answers with a path.
+type PathResult struct {
+	Path *Path `op:"path" doc:"the path, 0 for none"`
+}
+
+// getIncomingPath returns the path a datagram belongs to. Operation "get_incoming_path".
+func (c *Conn) getIncomingPath(a IncomingArg) PathResult {
+	if c.ops.getIncomingPath.Attached() {
+		return c.ops.getIncomingPath.Run(a)
+	}
+	return c.getIncomingPathNative(a)
+}
+
+var opGetIncomingPath = protoops.Define(protoops.Key{Name: "get_incoming_path", Param: protoops.NoParam},
+	protoops.Doc{
+		Summary: "Returns the path a datagram belongs to",
+		Fires:   "once per received datagram",
+		Native:  "the path the Destination Connection ID was issued for",
+		Section: "https://www.rfc-editor.org/rfc/rfc9000#section-5.2",
+	},
+	func(c *Conn) *protoops.Slot[IncomingArg, PathResult] { return &c.ops.getIncomingPath },
+	(*Conn).getIncomingPathNative)
+
+func (c *Conn) getIncomingPathNative(a IncomingArg) PathResult {
+	if a.PathID == 0 {
+		return PathResult{c.path0}
+	}
+	return PathResult{c.Path(a.PathID)}
+}
+
+// receivePacket handles the first packet of b and returns its length, or 0 if
+// the rest of the datagram is useless.
+func (c *Conn) receivePacket(now mono.Time, d *Datagram, b []byte, p *Path, rt *route, dst wire.ConnID) int {
+	in := &c.plug.in
+	*in = ReceivedPacket{conn: c, path: p, route: rt, dst: dst, ecn: d.ECN}
+	if !wire.IsLongHeader(b[0]) {
+		c.receiveShort(now, d, b, in)
+		return len(b)
+	}
+	h, err := wire.ParseLongHeader(b)
+	if err != nil {
+		c.drop(dropMalformed, len(b))
+		return 0
+	}
+	if len(b) < len(d.Payload) && h.DstConnID != dst {
+		// "Receivers SHOULD ignore any subsequent packets with a different
+		// Destination Connection ID than the first packet in the datagram."
+		// https://www.rfc-editor.org/rfc/rfc9000#section-12.2
+		c.drop(dropConnID, len(b))
+		return 0
+	}
+	switch h.Type {
+	case wire.VersionNegotiation:
+		c.receiveVersionNegotiation(b)
+		return 0
+	case wire.Retry:
+		c.receiveRetry(b, &h)
+		return 0
+	case wire.UnknownVersion:
+		c.drop(dropVersion, len(b))
+		return 0
+	}
+	if !h.FixedBit && c.config.DisableGrease {
+		c.drop(dropMalformed, h.End)
+		return h.End
+	}
+	c.receiveLong(now, d, b[:h.End], &h, in)
+	return h.End
+}
+
+func (c *Conn) receiveLong(now mono.Time, d *Datagram, pkt []byte, h *wire.LongHeader, in *ReceivedPacket) {
+	in.ptype = h.Type
+	switch h.Type {
+	case wire.Initial:
+		in.level = levelInitial
+	case wire.Handshake:
+		in.level = levelHandshake
+	case wire.ZeroRTT:
+		in.level = levelEarly
+		if !c.IsServer() {
+			c.drop(dropMalformed, len(pkt))
+			return
+		}
+	}
+	if !c.IsServer() && c.handshake.peerSrcKnown && h.SrcConnID != c.handshake.peerSrc {
+		// "Once a client has received a valid Initial packet from the server,
+		// it MUST discard any subsequent packet it receives on that connection
+		// with a different Source Connection ID."
+		// https://www.rfc-editor.org/rfc/rfc9000#section-7.2
+		c.drop(dropConnID, len(pkt))
+		return
+	}
+	open := c.openerFor(h, in.level)
+	if open == nil {
+		c.bufferOrDrop(d, pkt, h.Type, in.level)
+		return
+	}
+	space := c.space(in.level, in.path)
+	pnLen, truncated, ok := open.Unmask(pkt, h.PNOffset)
+	if !ok {
+		c.drop(dropMalformed, len(pkt))
+		return
+	}
+	in.Number = wire.DecodePacketNumber(largestOf(space), truncated, pnLen)
+	first := pkt[0]
+	payload, err := open.Open(pkt, h.PNOffset, pnLen, uint32(in.path.ID), in.Number)
+	if err != nil {
+		c.authenticationFailed(open, len(pkt))
+		return
+	}
+	if first&wire.LongReservedBits != 0 {
+		// "An endpoint MUST treat receipt of a packet that has a non-zero value
+		// for these bits after removing both packet and header protection as a
+		// connection error of type PROTOCOL_VIOLATION."
+		// https://www.rfc-editor.org/rfc/rfc9000#section-17.2
+		c.fail(violation(ProtocolViolation, 0, "reserved bits set in a long header"))
+		return
+	}
+	if !c.acceptLong(now, h, in.level) {
+		return
+	}
+	in.size = len(pkt)
+	in.Payload = payload
+	c.processPacket(now, space, in)
+}
+
+// acceptLong does what the first authenticated packet of a kind entails.
+func (c *Conn) acceptLong(now mono.Time, h *wire.LongHeader, l encryptionLevel) bool {
+	if l == levelInitial && !c.handshake.peerSrcKnown {
+		c.handshake.peerSrc, c.handshake.peerSrcKnown = h.SrcConnID, true
+		c.setFirstRemoteID(h.SrcConnID)
+	}
+	if c.IsServer() && l == levelHandshake {
+		// "Additionally, an endpoint MAY consider the peer address validated if
+		// […] it has received a packet protected with handshake keys".
+		// https://www.rfc-editor.org/rfc/rfc9000#section-8.1
+		c.validateHandshakeRoute()
+		// "a server MUST discard Initial keys when it first successfully
+		// processes a Handshake packet."
+		// https://www.rfc-editor.org/rfc/rfc9001#section-4.9.1
+		c.discardInitial()
+	}
+	return true
+}
+
+// setFirstRemoteID stores the connection ID the peer chose in its first packet,
+// sequence number 0.
+func (c *Conn) setFirstRemoteID(id wire.ConnID) {
+	p := c.path0
+	p.remote.ids = append(p.remote.ids[:0], remoteID{seq: 0, id: id, used: true})
+	p.route.idSeq = 0
+}
+
+func (c *Conn) receiveShort(now mono.Time, d *Datagram, pkt []byte, in *ReceivedPacket) {
+	in.ptype, in.level = wire.OneRTT, level1RTT
+	if pkt[0]&wire.FixedBit == 0 && c.config.DisableGrease {
+		c.drop(dropMalformed, len(pkt))
+		return
+	}
+	open := c.keys[level1RTT].open
+	if open == nil {
+		c.bufferOrDrop(d, pkt, wire.OneRTT, level1RTT)
+		return
+	}
+	space := &in.path.space
+	pnOff := 1 + in.dst.Len()
+	pnLen, truncated, ok := open.Unmask(pkt, pnOff)
+	if !ok {
+		c.undecryptable(d, pkt)
+		return
+	}
+	in.Number = wire.DecodePacketNumber(largestOf(space), truncated, pnLen)
+	first := pkt[0]
+	payload, err := c.open1RTT(pkt, pnOff, pnLen, in.path, in.Number, first&wire.KeyPhaseBit != 0)
+	if err != nil {
+		if te, ok := err.(*TransportError); ok {
+			c.fail(te)
+			return
+		}
+		c.authenticationFailed(open, len(pkt))
+		c.undecryptable(d, pkt)
+		return
+	}
+	if first&wire.ShortReservedBits != 0 {
+		c.fail(violation(ProtocolViolation, 0, "reserved bits set in a short header"))
+		return
+	}
+	if largest := largestOf(space); largest == wire.NoPacketNumber || in.Number > largest {
+		c.receiveSpin(first&wire.SpinBit != 0)
+	}
+	in.size = len(pkt)
+	in.Payload = payload
+	c.headerParsed(ReceivedArg{Packet: in, Path: in.path})
+	c.processPacket(now, space, in)
+}
+
+// headerParsed tells that the header of a 1-RTT packet is parsed and the packet authenticated. Event "header_parsed".
+func (c *Conn) headerParsed(a ReceivedArg) {
+	if c.ops.headerParsed.Attached() {
+		c.ops.headerParsed.Run(a)
+	}
+}
+
+var opHeaderParsed = protoops.Define(protoops.Key{Name: "header_parsed", Param: protoops.NoParam},
+	protoops.Doc{
+		Summary: "The header of a 1-RTT packet is parsed and the packet authenticated",
+		Fires:   "once per 1-RTT packet, before its frames",
+		Section: "https://www.rfc-editor.org/rfc/rfc9000#section-17.3",
+	},
+	func(c *Conn) *protoops.Slot[ReceivedArg, protoops.None] { return &c.ops.headerParsed },
+	nil)
+
+func largestOf(s *numberSpace) uint64 {
+	if l, ok := s.received.Largest(); ok {
+		return l
+	}
+	return wire.NoPacketNumber
+}
+
+// openerFor returns the keys of a long-header packet, deriving those of another
+// version where version negotiation allows it.
+func (c *Conn) openerFor(h *wire.LongHeader, l encryptionLevel) *protection.Opener {
+	if h.Version == wire.Version(c.v.Version) {
+		return c.keys[l].open
+	}
+	return c.openerForVersion(h, l)
+}
+
+// bufferOrDrop keeps a packet whose keys are still to come.
+func (c *Conn) bufferOrDrop(d *Datagram, pkt []byte, typ wire.PacketType, l encryptionLevel) {
+	c.v.PacketsUndecryptable++
+	if c.keysDiscarded(l) {
+		c.drop(dropKeyDiscarded, len(pkt))
+		return
+	}
+	c.drop(dropNoKey, len(pkt))
+	if len(c.pending) >= maxBuffered {
+		return
+	}
+	b := bufferedPacket{data: bytes.Clone(pkt), typ: typ, d: *d}
+	b.d.Payload = nil
+	c.pending = append(c.pending, b)
+}
+
+// keysDiscarded reports whether the level's keys existed and are gone.
+func (c *Conn) keysDiscarded(l encryptionLevel) bool {
+	switch l {
+	case levelInitial:
+		return c.initial.v.Discarded != 0
+	case levelHandshake:
+		return c.hs.v.Discarded != 0
+	case levelEarly:
+		return c.v.HandshakeComplete != 0
+	}
+	return false
+}
+
+// replayBuffered hands the packets kept for keys that now exist to the engine.
+func (c *Conn) replayBuffered(now mono.Time) {
+	for i := 0; i < len(c.pending); {
+		b := c.pending[i]
+		l := level1RTT
+		switch b.typ {
+		case wire.Handshake:
+			l = levelHandshake
+		case wire.ZeroRTT:
+			l = levelEarly
+		case wire.Initial:
+			l = levelInitial
+		}
+		if c.keys[l].open == nil {
+			i++
+			continue
+		}
+		c.pending = append(c.pending[:i], c.pending[i+1:]...)
+		b.d.Payload = b.data
+		if rt := c.routeOf(c.path0, &b.d); rt != nil && c.v.State < StateClosing {
+			dst, ok := firstDst(b.data, c.endpoint.layout.Length)
+			if ok {
+				c.receivePacket(now, &b.d, b.data, c.path0, rt, dst)
+			}
+		}
+	}
+	if len(c.pending) == 0 {
+		c.pending = nil
+	}
+}
+
+// firstDst returns the Destination Connection ID of the first packet of b;
+// short headers carry one of n bytes.
+func firstDst(b []byte, n int) (wire.ConnID, bool) {
+	if len(b) == 0 {
+		return wire.ConnID{}, false
+	}
+	if !wire.IsLongHeader(b[0]) {
+		return wire.ParseShortHeaderDst(b, n)
+	}
+	if len(b) < 6 || len(b) < 6+int(b[5]) {
+		return wire.ConnID{}, false
+	}
+	return wire.MakeConnID(b[6 : 6+int(b[5])])
+}
+
+func (c *Conn) authenticationFailed(o *protection.Opener, n int) {
+	c.v.PacketsUndecryptable++
+	c.keyUpdate.forged++
+	// "If the total number of received packets that fail authentication within
+	// the connection, across all keys, exceeds the integrity limit for the
+	// selected AEAD, the endpoint MUST immediately close the connection with a
+	// connection error of type AEAD_LIMIT_REACHED".
+	// https://www.rfc-editor.org/rfc/rfc9001#section-6.6
+	if c.keyUpdate.forged > protection.IntegrityLimit(o.Suite()) {
+		c.fail(violation(AEADLimitReached, 0, "%d packets failed authentication", c.keyUpdate.forged))
+		return
+	}
+	c.drop(dropAuthentication, n)
+}
+
+// undecryptable checks whether a packet we cannot open is a stateless reset.
+// https://www.rfc-editor.org/rfc/rfc9000#section-10.3.1
+func (c *Conn) undecryptable(d *Datagram, pkt []byte) {
+	if c.endpoint.isStatelessReset(c, d.Payload) {
+		c.enterDraining(ErrStatelessReset)
+	}
+}
+
+// processPacket handles an authenticated packet.
+func (c *Conn) processPacket(now mono.Time, s *numberSpace, in *ReceivedPacket) {
+	if s.v.Discarded != 0 {
+		return
+	}
+	if s.received.Contains(in.Number) {
+		c.v.PacketsDuplicate++
+		c.drop(dropDuplicate, in.size)
+		return
+	}
+	c.v.PacketsReceived++
+	in.path.PacketsReceived++
+	in.path.BytesReceived += uint64(in.size)
+	in.path.LastReceivedTime = now
+	c.v.LastReceivedTime = now
+	c.idleRestart(now)
+	if len(in.Payload) == 0 {
+		// "An endpoint MUST treat receipt of a packet containing no frames as a
+		// connection error of type PROTOCOL_VIOLATION."
+		// https://www.rfc-editor.org/rfc/rfc9000#section-12.4
+		c.fail(violation(ProtocolViolation, 0, "packet without frames"))
+		return
+	}
+	switch in.ecn {
+	case ECT0:
+		s.v.ECT0Received++
+	case ECT1:
+		s.v.ECT1Received++
+	case CE:
+		s.v.CEReceived++
+		if s.id == appSpace {
+			// A congestion mark is worth telling at once.
+			s.v.AckNow = 1
+		}
+	}
+	if in.level == level1RTT {
+		c.payloadReceived(ReceivedArg{Packet: in, Path: in.path})
+	}
+	if c.log != nil {
+		c.log.PacketReceived(now, in.ptype, in.Number, in.size, uint8(in.ecn), in.Payload)
+	}
+	if err := c.processFrames(in); err != nil {
+		c.fail(err)
+		return
+	}
+	if s.v.Discarded != 0 {
+		return // a frame of the packet ended its own space
+	}
+	s.noteReceived(now, in.Number, in.eliciting)
+	c.packetReceived(ReceivedArg{Packet: in, Path: in.path})
+	if in.level == level1RTT {
+		c.checkMigration(now, in)
+	}
+}
+
+// payloadReceived tells that a 1-RTT packet's payload is decrypted and not yet processed. Event "payload_received".
+func (c *Conn) payloadReceived(a ReceivedArg) {
+	if c.ops.payloadReceived.Attached() {
+		c.ops.payloadReceived.Run(a)
+	}
+}
+
+var opPayloadReceived = protoops.Define(protoops.Key{Name: "payload_received", Param: protoops.NoParam},
+	protoops.Doc{
+		Summary: "A 1-RTT packet's payload is decrypted and not yet processed",
+		Fires:   "once per 1-RTT packet that is new",
+	},
+	func(c *Conn) *protoops.Slot[ReceivedArg, protoops.None] { return &c.ops.payloadReceived },
+	nil)
+
+// packetReceived tells that all frames of a packet are processed. Event "packet_received".
+func (c *Conn) packetReceived(a ReceivedArg) {
+	if c.ops.packetReceived.Attached() {
+		c.ops.packetReceived.Run(a)
+	}
+}
+
+var opPacketReceived = protoops.Define(protoops.Key{Name: "packet_received", Param: protoops.NoParam},
+	protoops.Doc{
+		Summary: "All frames of a packet are processed",
+		Fires:   "once per packet that is new",
+	},
+	func(c *Conn) *protoops.Slot[ReceivedArg, protoops.None] { return &c.ops.packetReceived },
+	nil)
+
+// DatagramEvent tells of a UDP datagram.
+type DatagramEvent struct {
+	Bytes uint64 `op:"bytes" unit:"bytes" doc:"UDP payload size"`
+	ECN   uint64 `op:"ecn" doc:"ECN codepoint"`
+}
+
+// datagramReceived tells that a UDP datagram arrived for the connection. Event "datagram_received".
+func (c *Conn) datagramReceived(a DatagramEvent) {
+	if c.ops.datagramReceived.Attached() {
+		c.ops.datagramReceived.Run(a)
+	}
+}
+
+var opDatagramReceived = protoops.Define(protoops.Key{Name: "datagram_received", Param: protoops.NoParam},
+	protoops.Doc{
+		Summary: "A UDP datagram arrived for the connection",
+		Fires:   "once per datagram, before any packet in it is opened",
+	},
+	func(c *Conn) *protoops.Slot[DatagramEvent, protoops.None] { return &c.ops.datagramReceived },
+	nil)
+
+// drop counts a packet that is not processed.
+func (c *Conn) drop(reason uint64, n int) {
+	c.packetDropped(DropArg{Reason: reason, Bytes: uint64(n)})
+	if c.log != nil {
+		c.log.PacketDropped(c.now, n, dropNames[reason])
+	}
+}
+
+var dropNames = [...]string{"malformed", "key_unavailable", "key_discarded", "decryption_failure", "duplicate", "unsupported_version", "unexpected_address", "unknown_connection_id", "connection_ending"}
+
+// packetDropped tells that a received packet is dropped. Event "packet_dropped".
+func (c *Conn) packetDropped(a DropArg) {
+	if c.ops.packetDropped.Attached() {
+		c.ops.packetDropped.Run(a)
+	}
+}
+
+var opPacketDropped = protoops.Define(protoops.Key{Name: "packet_dropped", Param: protoops.NoParam},
+	protoops.Doc{
+		Summary: "A received packet is dropped",
+		Fires:   "once per dropped packet",
+	},
+	func(c *Conn) *protoops.Slot[DropArg, protoops.None] { return &c.ops.packetDropped },
+	nil)
+
+// receiveSpin follows the latency spin bit: the client inverts what it sees,
+// the server reflects it.
+// https://www.rfc-editor.org/rfc/rfc9000#section-17.4
+func (c *Conn) receiveSpin(bit bool) {
+	if c.v.SpinEnabled == 0 {
+		return
+	}
+	v := uint32(0)
+	if bit != !c.IsServer() {
+		v = 1
+	}
+	c.v.Spin = v
+}
+
+// runInjected processes payloads that a plugin recovered, after the packet that
+// made the recovery possible is done.
+func (c *Conn) runInjected(now mono.Time) {
+	for len(c.plug.injected) > 0 && c.v.State < StateClosing {
+		j := c.plug.injected[0]
+		c.plug.injected = c.plug.injected[1:]
+		s := &j.path.space
+		if s.v.Discarded != 0 || s.received.Contains(j.pn) {
+			continue
+		}
+		in := &c.plug.in
+		*in = ReceivedPacket{conn: c, path: j.path, route: j.path.route, level: level1RTT, ptype: wire.OneRTT, Number: j.pn, Payload: j.payload, size: len(j.payload)}
+		if err := c.processFrames(in); err != nil {
+			c.fail(err)
+			return
+		}
+		// The packet itself never arrived: it is not acknowledged, the sender
+		// must still see the congestion signal.
+	}
+	if len(c.plug.injected) == 0 {
+		c.plug.injected = nil
+	}
+}

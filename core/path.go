@@ -1,0 +1,160 @@
+package core
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/pquic-go/pquic/core/congestion"
+	"github.com/pquic-go/pquic/core/mono"
+	"github.com/pquic-go/pquic/core/recovery"
+)
+
+// Path states, PathView.State.
+const (
+	PathUnvalidated uint32 = iota
+	PathValidating
+	PathActive
+	PathStandby
+	PathSuspended
+	PathClosed
+)
+
+// A Path is a path of the connection: a path ID with its own packet number
+// space, connection IDs, round-trip estimate, congestion state, MTU and ECN
+// state. Plain QUIC has the one path 0, whose route (the pair of addresses)
+// changes on migration. A plugin may open more.
+type Path struct {
+	PathView
+
+	conn    *Conn
+	space   numberSpace
+	cc      congestion.Controller
+	sampler congestion.RateSampler
+
+	route  *route   // where packets go now
+	routes []*route // other address pairs: being probed, or kept to fall back on
+
+	local  localIDs  // IDs we issued for the peer to send to
+	remote remoteIDs // IDs the peer issued for us to send to
+
+	mtu mtuSearch
+	ecn ecnValidation
+
+	maintenance mono.Time // next event of path validation or MTU discovery, for the timer
+	needPing    bool
+}
+
+// A route is a pair of addresses and what is known of it.
+type route struct {
+	local, remote netip.AddrPort
+	ifIndex       uint32
+	validated     bool
+	// received and sent count UDP payload bytes for the anti-amplification
+	// limit while the peer's address is unvalidated.
+	// https://www.rfc-editor.org/rfc/rfc9000#section-8.1
+	received, sent uint64
+
+	idSeq uint64 // sequence number of the peer's connection ID used here
+
+	challenge     validation
+	response      [8]byte
+	haveResponse  bool
+	migrateOnPass bool // switch the path here once validated
+	lastUsed      mono.Time
+}
+
+// setRoute makes r the path's current route and shows it in the view.
+func (p *Path) setRoute(r *route) {
+	p.route = r
+	p.LocalIfIndex = r.ifIndex
+	p.LocalIPHigh, p.LocalIPLow = addrWords(r.local.Addr())
+	p.RemoteIPHigh, p.RemoteIPLow = addrWords(r.remote.Addr())
+	p.LocalPort, p.RemotePort = uint32(r.local.Port()), uint32(r.remote.Port())
+	p.Validated = 0
+	if r.validated {
+		p.Validated = 1
+	}
+}
+
+func addrWords(a netip.Addr) (hi, lo uint64) {
+	if !a.IsValid() {
+		return 0, 0
+	}
+	b := a.As16()
+	return binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
+}
+
+// Conn returns the path's connection.
+func (p *Path) Conn() *Conn { return p.conn }
+
+// LocalAddr and RemoteAddr return the path's current addresses.
+func (p *Path) LocalAddr() netip.AddrPort  { return p.route.local }
+func (p *Path) RemoteAddr() netip.AddrPort { return p.route.remote }
+
+// newPath returns a path whose congestion state starts afresh.
+func (c *Conn) newPath(id uint64, r *route, now mono.Time) *Path {
+	p := &Path{conn: c}
+	p.ID = id
+	p.space.init(appSpace, &p.Space, p)
+	p.AckThreshold = 2
+	p.ReorderThreshold = 1
+	p.PacketThreshold = 3
+	p.AckDelay = c.config.MaxAckDelay
+	p.MaxAckDelay = defaultMaxAckDelay
+	if c.peerParams != nil {
+		p.MaxAckDelay = c.peerMaxAckDelay()
+	}
+	p.setRoute(r)
+	p.resetMeasurements(now)
+	return p
+}
+
+// resetMeasurements forgets what belonged to the old network path.
+//
+// "On confirming a peer's ownership of its new address, an endpoint MUST
+// immediately reset the congestion controller and round-trip time estimator".
+// https://www.rfc-editor.org/rfc/rfc9000#section-9.4
+func (p *Path) resetMeasurements(now mono.Time) {
+	c := p.conn
+	inFlight := p.Congestion.BytesInFlight
+	p.RTT.Init(c.initialRTT())
+	p.Congestion = congestion.View{BytesInFlight: inFlight, MaxDatagramSize: uint64(c.config.InitialUDPPayload)}
+	p.cc, _ = congestion.New(c.config.CongestionControl, c.config.InitialWindow)
+	p.MTU = uint64(c.config.InitialUDPPayload)
+	p.cc.Init(&p.Congestion, now)
+	p.sampler = congestion.RateSampler{}
+	p.Pacer = recovery.Pacer{}
+	p.mtu.start(p, now)
+	p.ecn.start(p)
+	p.PTOCount = 0
+}
+
+// canSend reports how many bytes the anti-amplification limit leaves.
+//
+// "Prior to validating the client address, servers MUST NOT send more than
+// three times as many bytes as the number of bytes they have received."
+// https://www.rfc-editor.org/rfc/rfc9000#section-8.1
+func (r *route) amplificationCredit() uint64 {
+	if r.validated {
+		return 1 << 62
+	}
+	limit := 3 * r.received
+	if r.sent >= limit {
+		return 0
+	}
+	return limit - r.sent
+}
+
+// Paths returns the open paths, path 0 first. The slice belongs to the
+// connection.
+func (c *Conn) Paths() []*Path { return c.paths }
+
+// Path returns the open path with the given ID, or nil.
+func (c *Conn) Path(id uint64) *Path {
+	for _, p := range c.paths {
+		if p.ID == id {
+			return p
+		}
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package core
+
+import (
+	"github.com/pquic-go/pquic/core/mono"
+	"github.com/pquic-go/pquic/core/recovery"
+	"github.com/pquic-go/pquic/core/wire"
+)
+
+// A spaceID names a packet number space.
+// https://www.rfc-editor.org/rfc/rfc9000#section-12.3
+type spaceID uint8
+
+const (
+	initialSpace spaceID = iota
+	handshakeSpace
+	appSpace
+	numSpaces
+)
+
+func (id spaceID) String() string {
+	return [...]string{"Initial", "Handshake", "Application Data"}[id]
+}
+
+// A numberSpace is one packet number space: what was sent and is not yet
+// settled, what was received, and whether an acknowledgment is owed. The
+// Application Data space belongs to a path; the other two are accounted to
+// path 0.
+type numberSpace struct {
+	id       spaceID
+	v        *SpaceView
+	path     *Path
+	sent     recovery.Sent[sentFrames]
+	received recovery.Received
+
+	// newElicited says that the datagrams handled since the last endBatch
+	// brought ack-eliciting packets.
+	newElicited bool
+	// skipAt is the packet number that will be skipped next, so that a peer
+	// acknowledging packets it never saw is caught.
+	skipAt uint64
+}
+
+func (s *numberSpace) init(id spaceID, v *SpaceView, p *Path) {
+	s.id, s.v, s.path = id, v, p
+}
+
+// discard forgets the space when its keys are discarded.
+//
+// "When Initial or Handshake keys are discarded, the PTO and loss detection
+// timers MUST be reset […] packets […] are removed from bytes in flight".
+// https://www.rfc-editor.org/rfc/rfc9002#section-6.4
+func (s *numberSpace) discard(c *Conn) {
+	if s.v.Discarded != 0 {
+		return
+	}
+	s.v.Discarded = 1
+	if n := s.sent.BytesInFlight; n > 0 {
+		s.path.Congestion.BytesInFlight -= min(n, s.path.Congestion.BytesInFlight)
+		s.path.cc.OnDiscarded(&s.path.Congestion, n)
+	}
+	s.sent = recovery.Sent[sentFrames]{}
+	s.received = recovery.Received{}
+	s.v.AckDeadline, s.v.AckNow, s.v.AckElicitingPending, s.v.PTOProbes = 0, 0, 0, 0
+	s.path.PTOCount = 0
+}
+
+// A frameRecord remembers one frame of a sent packet for the day its fate is
+// known. The meaning of off and n depends on the type: a stream or crypto
+// range, a sequence number, a plugin's own cookie.
+type frameRecord struct {
+	typ    wire.FrameType
+	stream *Stream
+	off    uint64
+	n      uint32
+	fin    bool
+}
+
+// sentFrames is what the engine keeps of a sent packet besides the visible
+// PacketView: its frames, the first one in place because most packets carry
+// one, and the route it took.
+type sentFrames struct {
+	first frameRecord
+	rest  []frameRecord // storage is reused by the ring slot's next packet
+	count uint16
+	level encryptionLevel
+	route *route
+}
+
+func (f *sentFrames) set(records []frameRecord) {
+	f.count = uint16(len(records))
+	f.rest = f.rest[:0]
+	if len(records) == 0 {
+		f.first = frameRecord{}
+		return
+	}
+	f.first = records[0]
+	if len(records) > 1 {
+		f.rest = append(f.rest, records[1:]...)
+	}
+}
+
+// release drops the references of a settled packet, keeping the storage.
+func (f *sentFrames) release() {
+	f.first.stream = nil
+	clear(f.rest)
+	f.rest = f.rest[:0]
+	f.count = 0
+	f.route = nil
+}
+
+// A SentPacket is a packet that may still be acknowledged.
+type SentPacket = recovery.Packet[sentFrames]
+
+// ackState decides when the delayed acknowledgment of a received packet is due.
+func (s *numberSpace) noteReceived(now mono.Time, pn uint64, eliciting bool) {
+	largest, any := s.received.Largest()
+	outOfOrder := any && (pn < largest || pn > largest+1)
+	s.received.Add(pn)
+	if !any || pn > largest {
+		s.v.LargestReceived = pn
+		s.v.LargestReceivedTime = now
+	}
+	if !eliciting {
+		return
+	}
+	s.newElicited = true
+	s.v.AckElicitingPending++
+	if gap := pn - min(largest, pn); any && gap > s.path.MaxReorderGap && pn > largest {
+		s.path.MaxReorderGap = gap
+	}
+	if outOfOrder && s.path.ReorderThreshold == 1 {
+		// "an endpoint SHOULD generate and send an ACK frame without delay
+		// when it receives an ack-eliciting packet […] out of order".
+		// https://www.rfc-editor.org/rfc/rfc9000#section-13.2.1
+		s.v.AckNow = 1
+	}
+}

@@ -1,0 +1,635 @@
+package core
+
+import (
+	"github.com/pquic-go/pquic/core/mono"
+	"github.com/pquic-go/pquic/core/stream"
+	"github.com/pquic-go/pquic/core/wire"
+	"github.com/pquic-go/pquic/protoops"
+)
+
+// streamPend says which frames about a stream have to be written.
+type streamPend uint8
+
+const (
+	pendMaxStreamData streamPend = 1 << iota
+	pendReset
+	pendStop
+	pendStreamBlocked
+)
+
+// Bits of StreamView.Flags.
+const (
+	flagFinQueued uint64 = 1 << iota
+	flagFinSent
+	flagFinReceived
+	flagResetQueued
+	flagResetSent
+	flagResetReceived
+	flagStopQueued
+	flagStopSent
+	flagStopReceived
+	flagWindowQueued
+)
+
+// A Stream is one stream of a connection. The application's bytes cross
+// through its FIFOs; everything else about it happens on the engine's side.
+type Stream struct {
+	StreamView
+
+	// User belongs to whoever drives the connection.
+	User any
+
+	conn     *Conn
+	entry    stream.Entry
+	sendHalf *stream.Send // nil on a stream we only receive on
+	recvHalf *stream.Recv // nil on a stream we only send on
+
+	pend     streamPend
+	inCtl    bool
+	next     *Stream // in streamSet.ctl
+	consumed uint64  // part of recvHalf.Consumed() already credited
+	sendDone bool
+	recvDone bool
+	inStore  streamHalves
+}
+
+// streamHalves keeps both halves of a bidirectional stream in one allocation.
+type streamHalves struct {
+	send     stream.Send
+	recv     stream.Recv
+	sendFIFO stream.FIFO
+	recvFIFO stream.FIFO
+}
+
+// ID returns the stream ID.
+// https://www.rfc-editor.org/rfc/rfc9000#section-2.1
+func (s *Stream) StreamID() uint64 { return s.ID }
+
+// SendFIFO is what the application writes to; nil on a stream the peer alone
+// sends on.
+func (s *Stream) SendFIFO() *stream.FIFO {
+	if s.sendHalf == nil {
+		return nil
+	}
+	return s.sendHalf.FIFO()
+}
+
+// RecvFIFO is what the application reads from; nil on a stream we alone send on.
+func (s *Stream) RecvFIFO() *stream.FIFO {
+	if s.recvHalf == nil {
+		return nil
+	}
+	return s.recvHalf.FIFO()
+}
+
+// Conn returns the stream's connection.
+func (s *Stream) Conn() *Conn { return s.conn }
+
+// SendView and RecvView return the visible state of the halves, nil where
+// there is none.
+func (s *Stream) SendView() *stream.SendView {
+	if s.sendHalf == nil {
+		return nil
+	}
+	return &s.sendHalf.SendView
+}
+
+// RecvView returns the visible state of the receiving half.
+func (s *Stream) RecvView() *stream.RecvView {
+	if s.recvHalf == nil {
+		return nil
+	}
+	return &s.recvHalf.RecvView
+}
+
+// Bits of a stream ID.
+// https://www.rfc-editor.org/rfc/rfc9000#section-2.1
+const (
+	streamServer = 1 // opened by the server
+	streamUni    = 2
+)
+
+// streamSet holds the connection's streams.
+type streamSet struct {
+	conn  *Conn
+	byID  map[uint64]*Stream
+	sched stream.Scheduler
+	// ctlHead..ctlTail queue the streams with frames other than STREAM to send.
+	ctlHead, ctlTail *Stream
+
+	// closedRemote counts the peer's streams that have ended, by kind: each
+	// gives it credit for another one.
+	closedRemote [2]uint64
+	lastID       uint64
+	last         *Stream // most recent lookup
+}
+
+func (s *streamSet) init(c *Conn) {
+	s.conn = c
+	s.sched, _ = stream.NewScheduler(c.config.StreamScheduler)
+	c.v.MaxStreamsBidiLocal = uint64(c.config.MaxBidiStreams)
+	c.v.MaxStreamsUniLocal = uint64(c.config.MaxUniStreams)
+}
+
+func kindOf(id uint64) int { return int(id & streamUni >> 1) }
+
+// isLocal reports whether we are the side that opens streams with this ID.
+func (s *streamSet) isLocal(id uint64) bool {
+	return id&streamServer == uint64(s.conn.v.IsServer)
+}
+
+// counters returns how many streams of the ID's kind its initiator has opened
+// and may open.
+func (s *streamSet) counters(id uint64) (opened, limit *uint64) {
+	v := &s.conn.v
+	switch local := s.isLocal(id); {
+	case local && id&streamUni == 0:
+		return &v.StreamsOpenedBidi, &v.MaxStreamsBidiRemote
+	case local:
+		return &v.StreamsOpenedUni, &v.MaxStreamsUniRemote
+	case id&streamUni == 0:
+		return &v.StreamsAcceptedBidi, &v.MaxStreamsBidiLocal
+	}
+	return &v.StreamsAcceptedUni, &v.MaxStreamsUniLocal
+}
+
+// get finds a stream; nil if it is closed, or never was opened. It creates the
+// streams a peer opens, and all lower-numbered ones of their kind.
+//
+// "A stream ID that is used out of order results in all streams of that type
+// with lower-numbered stream IDs also being opened."
+// https://www.rfc-editor.org/rfc/rfc9000#section-3.2
+func (s *streamSet) get(id uint64, t wire.FrameType) (*Stream, *TransportError) {
+	if s.last != nil && s.lastID == id {
+		return s.last, nil
+	}
+	if st := s.byID[id]; st != nil {
+		s.last, s.lastID = st, id
+		return st, nil
+	}
+	opened, limit := s.counters(id)
+	n := id>>2 + 1
+	if n <= *opened {
+		return nil, nil // closed already
+	}
+	if s.isLocal(id) {
+		return nil, violation(StreamStateError, t, "stream %d was never opened", id)
+	}
+	if n > *limit {
+		// "An endpoint that receives a frame with a stream ID exceeding the
+		// limit it has sent MUST treat this as a connection error of type
+		// STREAM_LIMIT_ERROR."
+		// https://www.rfc-editor.org/rfc/rfc9000#section-4.6
+		return nil, violation(StreamLimitError, t, "stream %d, limit %d of its kind", id, *limit)
+	}
+	var st *Stream
+	for *opened < n {
+		st = s.add(*opened<<2 | id&3)
+		*opened++
+		s.conn.streamOpened(StreamArg{st})
+		if h := s.conn.handler; h != nil {
+			h.StreamOpened(s.conn, st)
+		}
+	}
+	return st, nil
+}
+
+// forReceiving finds the stream of a frame that only its receiver gets.
+func (s *streamSet) forReceiving(id uint64, t wire.FrameType) (*Stream, *TransportError) {
+	if s.isLocal(id) && id&streamUni != 0 {
+		return nil, violation(StreamStateError, t, "stream %d is send-only", id)
+	}
+	return s.get(id, t)
+}
+
+// forSending finds the stream of a frame that only its sender gets.
+func (s *streamSet) forSending(id uint64, t wire.FrameType) (*Stream, *TransportError) {
+	if !s.isLocal(id) && id&streamUni != 0 {
+		return nil, violation(StreamStateError, t, "stream %d is receive-only", id)
+	}
+	return s.get(id, t)
+}
+
+// add creates the state of a stream.
+func (s *streamSet) add(id uint64) *Stream {
+	c := s.conn
+	st := &Stream{conn: c}
+	st.ID, st.OpenTime = id, c.now
+	st.Urgency, st.Weight = 3, 16
+	st.entry.ID, st.entry.Owner = id, st
+	st.entry.Urgency, st.entry.Weight = 3, 16
+	local, uni := s.isLocal(id), id&streamUni != 0
+	if local || !uni {
+		st.sendHalf = &st.inStore.send
+		st.inStore.sendFIFO.Init(0, c.config.SendBuffer)
+		st.sendHalf.Init(id, &st.inStore.sendFIFO, s.initialSendLimit(id))
+	} else {
+		st.sendDone = true
+	}
+	if !local || !uni {
+		st.recvHalf = &st.inStore.recv
+		st.inStore.recvFIFO.Init(0, int(c.config.MaxStreamWindow))
+		st.recvHalf.Init(id, &st.inStore.recvFIFO, stream.NewWindow(c.config.StreamWindow, c.config.MaxStreamWindow))
+	} else {
+		st.recvDone = true
+	}
+	if c.IsServer() && c.v.HandshakeComplete == 0 {
+		st.Early = 1
+	}
+	if s.byID == nil {
+		s.byID = make(map[uint64]*Stream)
+	}
+	s.byID[id] = st
+	c.v.StreamsOpen++
+	return st
+}
+
+// initialSendLimit is the peer's initial flow-control limit for a stream.
+func (s *streamSet) initialSendLimit(id uint64) uint64 {
+	p := &s.conn.v.RemoteParams
+	switch {
+	case id&streamUni != 0:
+		return p.StreamDataUni
+	case s.isLocal(id):
+		return p.StreamDataBidiRemote
+	}
+	return p.StreamDataBidiLocal
+}
+
+// applyLimits raises the limits of streams opened before the peer's parameters
+// were known.
+func (s *streamSet) applyLimits(*wire.TransportParameters) {
+	for _, st := range s.byID {
+		if st.sendHalf != nil && st.sendHalf.SetMaxStreamData(s.initialSendLimit(st.ID)) {
+			s.markReady(st)
+		}
+	}
+}
+
+// OpenStream opens a stream; ErrStreamLimit if the peer allows no more now,
+// see ConnHandler.StreamsAvailable.
+func (c *Conn) OpenStream(bidi bool) (*Stream, error) {
+	if c.v.State >= StateClosing {
+		return nil, ErrClosed
+	}
+	id := uint64(c.v.IsServer)
+	if !bidi {
+		id |= streamUni
+	}
+	opened, limit := c.streams.counters(id)
+	if *opened >= *limit {
+		// "An endpoint that is unable to open a new stream due to the peer's
+		// limits SHOULD send a STREAMS_BLOCKED frame."
+		// https://www.rfc-editor.org/rfc/rfc9000#section-4.6
+		if c.v.HandshakeComplete != 0 {
+			c.pend |= pendStreamsBlockedBidi
+			if !bidi {
+				c.pend = c.pend&^pendStreamsBlockedBidi | pendStreamsBlockedUni
+			}
+			c.wake()
+		}
+		return nil, ErrStreamLimit
+	}
+	st := c.streams.add(*opened<<2 | id)
+	*opened++
+	c.streamOpened(StreamArg{st})
+	return st, nil
+}
+
+// streamOpened tells that a stream was opened by either side. Event "stream_opened".
+func (c *Conn) streamOpened(a StreamArg) {
+	if c.ops.streamOpened.Attached() {
+		c.ops.streamOpened.Run(a)
+	}
+}
+
+var opStreamOpened = protoops.Define(protoops.Key{Name: "stream_opened", Param: protoops.NoParam},
+	protoops.Doc{
+		Summary: "A stream was opened by either side",
+		Fires:   "once per stream",
+		Section: "https://www.rfc-editor.org/rfc/rfc9000#section-2.1",
+	},
+	func(c *Conn) *protoops.Slot[StreamArg, protoops.None] { return &c.ops.streamOpened },
+	nil)
+
+// StreamWritten tells that the application has put bytes, or the end, into
+// s.SendFIFO().
+func (c *Conn) StreamWritten(now mono.Time, s *Stream) {
+	if c.v.State >= StateClosing || s.sendHalf == nil || s.sendDone {
+		return
+	}
+	c.begin(now)
+	if _, fin := s.SendFIFO().Final(); fin {
+		s.Flags |= flagFinQueued
+	}
+	c.streams.markReady(s)
+	c.wake()
+}
+
+// markReady files the stream with the scheduler if it has anything to send.
+func (s *streamSet) markReady(st *Stream) {
+	if st.sendHalf == nil || st.sendDone {
+		return
+	}
+	if st.sendHalf.Pending(s.conn.flow.credit()) {
+		s.sched.Ready(&st.entry)
+		return
+	}
+	s.sched.Idle(&st.entry)
+	if _, blocked := st.sendHalf.Blocked(); blocked && st.pend&pendStreamBlocked == 0 {
+		s.queueControl(st, pendStreamBlocked)
+	}
+}
+
+// StreamRead tells that the application has consumed from s.RecvFIFO(): credit
+// may be given back to the peer.
+func (c *Conn) StreamRead(now mono.Time, s *Stream) {
+	if c.v.State >= StateClosing || s.recvHalf == nil || s.recvDone {
+		return
+	}
+	c.begin(now)
+	c.creditRead(s)
+	c.streams.maybeClose(s)
+	if c.pend != 0 || s.pend != 0 {
+		c.wake()
+	}
+}
+
+// creditRead extends the windows by what was consumed.
+func (c *Conn) creditRead(s *Stream) {
+	if got := s.recvHalf.Consumed(); got > s.consumed {
+		c.flow.consumed += got - s.consumed
+		s.consumed = got
+		c.updateMaxData()
+	}
+	if c.maxStreamDataUpdate(StreamArg{s}).Yes {
+		s.Flags |= flagWindowQueued
+		c.streams.queueControl(s, pendMaxStreamData)
+	}
+}
+
+// maxStreamDataUpdate decides whether to promise the peer more on a stream. Operation "max_stream_data_update".
+func (c *Conn) maxStreamDataUpdate(a StreamArg) Decision {
+	if c.ops.maxStreamDataUpdate.Attached() {
+		return c.ops.maxStreamDataUpdate.Run(a)
+	}
+	return c.maxStreamDataUpdateNative(a)
+}
+
+var opMaxStreamDataUpdate = protoops.Define(protoops.Key{Name: "max_stream_data_update", Param: protoops.NoParam},
+	protoops.Doc{
+		Summary: "Decides whether to promise the peer more on a stream",
+		Fires:   "after the application read from a stream",
+		Native:  "the window is auto-tuned and renewed when half of it is used",
+		Section: "https://www.rfc-editor.org/rfc/rfc9000#section-4.2",
+	},
+	func(c *Conn) *protoops.Slot[StreamArg, Decision] { return &c.ops.maxStreamDataUpdate },
+	(*Conn).maxStreamDataUpdateNative)
+
+func (c *Conn) maxStreamDataUpdateNative(a StreamArg) Decision {
+	_, update := a.Stream.recvHalf.MaxData(c.now, c.path0.RTT.SmoothedRTT)
+	return Decision{update}
+}
+
+// queueControl queues frames about a stream.
+func (s *streamSet) queueControl(st *Stream, p streamPend) {
+	st.pend |= p
+	if st.inCtl {
+		return
+	}
+	st.inCtl = true
+	if s.ctlTail == nil {
+		s.ctlHead = st
+	} else {
+		s.ctlTail.next = st
+	}
+	s.ctlTail = st
+}
+
+// ResetStream abandons sending on s. Bytes below reliable are still delivered
+// if the peer understands RESET_STREAM_AT; 0 abandons all.
+// https://www.rfc-editor.org/rfc/rfc9000#section-19.4
+func (c *Conn) ResetStream(now mono.Time, s *Stream, code, reliable uint64) {
+	if s.sendHalf == nil || s.sendDone || c.v.State >= StateClosing {
+		return
+	}
+	c.begin(now)
+	c.resetStream(s, code, reliable)
+	c.wake()
+}
+
+func (c *Conn) resetStream(s *Stream, code, reliable uint64) {
+	if c.v.RemoteParams.ResetStreamAt == 0 {
+		reliable = 0
+	}
+	if s.sendHalf.ResetRequested == 0 {
+		s.ResetCode = code
+	}
+	s.sendHalf.Reset(reliable)
+	if s.sendHalf.ResetRequested == 0 {
+		return
+	}
+	s.Flags |= flagResetQueued
+	c.streamReset(StreamArg{s})
+	c.streams.queueControl(s, pendReset)
+	c.streams.markReady(s)
+}
+
+// streamReset tells that we abandon sending on a stream. Event "stream_reset".
+func (c *Conn) streamReset(a StreamArg) {
+	if c.ops.streamReset.Attached() {
+		c.ops.streamReset.Run(a)
+	}
+}
+
+var opStreamReset = protoops.Define(protoops.Key{Name: "stream_reset", Param: protoops.NoParam},
+	protoops.Doc{
+		Summary: "We abandon sending on a stream",
+		Fires:   "when the application or STOP_SENDING asks for it",
+		Section: "https://www.rfc-editor.org/rfc/rfc9000#section-2.4",
+	},
+	func(c *Conn) *protoops.Slot[StreamArg, protoops.None] { return &c.ops.streamReset },
+	nil)
+
+// StopSending asks the peer to stop sending on s, and discards what arrives.
+// https://www.rfc-editor.org/rfc/rfc9000#section-19.5
+func (c *Conn) StopSending(now mono.Time, s *Stream, code uint64) {
+	if s.recvHalf == nil || s.recvDone || c.v.State >= StateClosing || s.Flags&flagStopQueued != 0 {
+		return
+	}
+	c.begin(now)
+	s.StopCode = code
+	s.recvHalf.Stop()
+	c.creditRead(s)
+	if s.recvHalf.SizeKnown == 0 {
+		s.Flags |= flagStopQueued
+		c.streams.queueControl(s, pendStop)
+	}
+	c.streams.maybeClose(s)
+	c.wake()
+}
+
+// SetPriority sets the RFC 9218 priority of a stream: urgency 0 (first) to 7.
+func (c *Conn) SetPriority(s *Stream, urgency uint8, incremental bool) {
+	s.Urgency = uint32(min(urgency, 7))
+	s.Incremental = 0
+	if incremental {
+		s.Incremental = 1
+	}
+	s.entry.SetPriority(uint8(s.Urgency), incremental)
+	c.streams.sched.Reprioritize(&s.entry)
+}
+
+// SetWeight sets the weight of a stream for the weighted scheduler, 1 to 256.
+func (c *Conn) SetWeight(s *Stream, w uint16) {
+	s.Weight = uint32(min(max(w, 1), 256))
+	s.entry.Weight = uint16(s.Weight)
+	c.streams.sched.Reprioritize(&s.entry)
+}
+
+// maybeClose forgets a stream both of whose halves are settled.
+func (s *streamSet) maybeClose(st *Stream) {
+	if !st.sendDone && st.sendHalf.Done() {
+		st.sendDone = true
+		s.sched.Idle(&st.entry)
+	}
+	if !st.recvDone && st.recvHalf.Done() {
+		s.conn.creditRead(st)
+		st.recvDone = true
+		st.pend &^= pendMaxStreamData | pendStop
+	}
+	if !st.sendDone || !st.recvDone {
+		return
+	}
+	if _, held := s.byID[st.ID]; !held {
+		return
+	}
+	delete(s.byID, st.ID)
+	if s.last == st {
+		s.last = nil
+	}
+	s.conn.v.StreamsOpen--
+	st.pend = 0
+	s.conn.streamClosed(StreamArg{st})
+	if !s.isLocal(st.ID) {
+		s.closedRemote[kindOf(st.ID)]++
+		s.conn.updateMaxStreams(kindOf(st.ID))
+	}
+	if h := s.conn.handler; h != nil {
+		h.StreamClosed(s.conn, st)
+	}
+}
+
+// streamClosed tells that both halves of a stream are settled and its state is dropped. Event "stream_closed".
+func (c *Conn) streamClosed(a StreamArg) {
+	if c.ops.streamClosed.Attached() {
+		c.ops.streamClosed.Run(a)
+	}
+}
+
+var opStreamClosed = protoops.Define(protoops.Key{Name: "stream_closed", Param: protoops.NoParam},
+	protoops.Doc{
+		Summary: "Both halves of a stream are settled and its state is dropped",
+		Fires:   "once per stream",
+		Section: "https://www.rfc-editor.org/rfc/rfc9000#section-3",
+	},
+	func(c *Conn) *protoops.Slot[StreamArg, protoops.None] { return &c.ops.streamClosed },
+	nil)
+
+// updateMaxStreams gives the peer credit for the streams that have ended.
+func (c *Conn) updateMaxStreams(kind int) {
+	if !c.maxStreamsUpdate(StreamKind{Uni: kind == 1}).Yes {
+		return
+	}
+	if kind == 0 {
+		c.v.MaxStreamsBidiLocal = uint64(c.config.MaxBidiStreams) + c.streams.closedRemote[0]
+		c.pend |= pendMaxStreamsBidi
+	} else {
+		c.v.MaxStreamsUniLocal = uint64(c.config.MaxUniStreams) + c.streams.closedRemote[1]
+		c.pend |= pendMaxStreamsUni
+	}
+	c.wake()
+}
+
+// StreamKind names a kind of stream.
+type StreamKind struct {
+	Uni bool `op:"unidirectional" doc:"unidirectional streams, else bidirectional"`
+}
+
+// maxStreamsUpdate decides whether to let the peer open more streams now. Operation "max_streams_update".
+func (c *Conn) maxStreamsUpdate(a StreamKind) Decision {
+	if c.ops.maxStreamsUpdate.Attached() {
+		return c.ops.maxStreamsUpdate.Run(a)
+	}
+	return c.maxStreamsUpdateNative(a)
+}
+
+var opMaxStreamsUpdate = protoops.Define(protoops.Key{Name: "max_streams_update", Param: protoops.NoParam},
+	protoops.Doc{
+		Summary: "Decides whether to let the peer open more streams now",
+		Fires:   "when a stream the peer opened has ended",
+		Native:  "yes once a quarter of the limit can be renewed",
+		Section: "https://www.rfc-editor.org/rfc/rfc9000#section-4.6",
+	},
+	func(c *Conn) *protoops.Slot[StreamKind, Decision] { return &c.ops.maxStreamsUpdate },
+	(*Conn).maxStreamsUpdateNative)
+
+func (c *Conn) maxStreamsUpdateNative(a StreamKind) Decision {
+	size, promised, closed := uint64(c.config.MaxBidiStreams), c.v.MaxStreamsBidiLocal, c.streams.closedRemote[0]
+	if a.Uni {
+		size, promised, closed = uint64(c.config.MaxUniStreams), c.v.MaxStreamsUniLocal, c.streams.closedRemote[1]
+	}
+	return Decision{size+closed >= promised+max(size/4, 1)}
+}
+
+// connFlow is connection-level flow control.
+// https://www.rfc-editor.org/rfc/rfc9000#section-4.1
+type connFlow struct {
+	conn     *Conn
+	recv     stream.Window
+	consumed uint64
+	// sentBlocked is the limit at which DATA_BLOCKED was last sent plus one.
+	sentBlocked uint64
+}
+
+func (f *connFlow) init(c *Conn) {
+	f.conn = c
+	f.recv = stream.NewWindow(c.config.ConnWindow, c.config.MaxConnWindow)
+	c.v.MaxDataLocal = f.recv.Max
+}
+
+// credit is how many new stream bytes the peer still allows.
+func (f *connFlow) credit() uint64 {
+	return f.conn.v.MaxDataRemote - min(f.conn.v.DataSent, f.conn.v.MaxDataRemote)
+}
+
+// updateMaxData promises the peer more on the connection when worth it.
+func (c *Conn) updateMaxData() {
+	if c.maxDataUpdate(NoArg{}).Yes {
+		c.v.MaxDataLocal = c.flow.recv.Max
+		c.pend |= pendMaxData
+	}
+}
+
+// maxDataUpdate decides whether to promise the peer more on the connection. Operation "max_data_update".
+func (c *Conn) maxDataUpdate(a NoArg) Decision {
+	if c.ops.maxDataUpdate.Attached() {
+		return c.ops.maxDataUpdate.Run(a)
+	}
+	return c.maxDataUpdateNative(a)
+}
+
+var opMaxDataUpdate = protoops.Define(protoops.Key{Name: "max_data_update", Param: protoops.NoParam},
+	protoops.Doc{
+		Summary: "Decides whether to promise the peer more on the connection",
+		Fires:   "after the application read from any stream",
+		Native:  "the window is auto-tuned and renewed when half of it is used",
+		Section: "https://www.rfc-editor.org/rfc/rfc9000#section-4.2",
+	},
+	func(c *Conn) *protoops.Slot[NoArg, Decision] { return &c.ops.maxDataUpdate },
+	(*Conn).maxDataUpdateNative)
+
+func (c *Conn) maxDataUpdateNative(NoArg) Decision {
+	_, update := c.flow.recv.Update(c.now, c.path0.RTT.SmoothedRTT, c.flow.consumed)
+	return Decision{update}
+}
