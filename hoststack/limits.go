@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"runtime/metrics"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -74,19 +75,18 @@ var (
 	refusedShutdown    = &refusal{"shutting down", func(s *workerStats) *atomic.Uint64 { return &s.refusedShutdown }}
 )
 
-// admission is a worker's part of enforcing Limits. It belongs to whoever owns
-// the worker.
+// admission enforces Limits, for all workers of a Listener.
 type admission struct {
 	limits *Limits
 	claims *addressTable // attempts from addresses not proven
 	proven *addressTable // attempts from addresses that are
 
-	memoryAt   mono.Time // when memory was last looked at
-	memoryFull bool
+	memoryAt   atomic.Int64 // when memory was last looked at
+	memoryFull atomic.Bool
 }
 
-func newAdmission(l *Limits) admission {
-	a := admission{limits: l}
+func newAdmission(l *Limits) *admission {
+	a := &admission{limits: l}
 	if l.HandshakesPerAddress > 0 {
 		a.claims = newAddressTable(l.HandshakesPerAddress, l.HandshakeBurst)
 		a.proven = newAddressTable(l.HandshakesPerAddress, l.HandshakeBurst)
@@ -96,7 +96,7 @@ func newAdmission(l *Limits) admission {
 
 // admit decides about a client before there is any state for it.
 func (w *worker) admit(netip.AddrPort) bool {
-	a := &w.admission
+	a := w.group.admission
 	var r *refusal
 	switch {
 	case w.group.refusing():
@@ -116,7 +116,7 @@ func (w *worker) admit(netip.AddrPort) bool {
 // costs an attacker who makes up addresses is answered by Retry packets, and
 // takes nothing from the clients whose addresses he used.
 func (w *worker) wantRetry(remote netip.AddrPort) bool {
-	a := &w.admission
+	a := w.group.admission
 	retry := a.limits.RetryAbove < 0 || a.claims != nil && !a.claims.take(remote.Addr(), w.now)
 	if retry {
 		w.stats.retries.Add(1)
@@ -127,7 +127,7 @@ func (w *worker) wantRetry(remote netip.AddrPort) bool {
 // accept is called by the engine for each connection a client begins; an error
 // refuses it.
 func (w *worker) accept(cc *core.Conn) error {
-	a := &w.admission
+	a := w.group.admission
 	if a.proven != nil && cc.Paths()[0].Validated != 0 && !a.proven.take(cc.RemoteAddr().Addr(), w.now) {
 		w.stats.refusedRate.Add(1)
 		return refusedRate
@@ -149,13 +149,12 @@ func (a *admission) outOfMemory(now mono.Time) bool {
 	if a.limits.Memory <= 0 {
 		return false
 	}
-	if a.memoryAt.IsZero() || now.Sub(a.memoryAt) > memoryInterval {
-		a.memoryAt = now
+	if last := a.memoryAt.Load(); now.Sub(mono.Time(last)) > memoryInterval && a.memoryAt.CompareAndSwap(last, int64(now)) {
 		sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 		metrics.Read(sample)
-		a.memoryFull = sample[0].Value.Uint64() > uint64(a.limits.Memory)
+		a.memoryFull.Store(sample[0].Value.Uint64() > uint64(a.limits.Memory))
 	}
-	return a.memoryFull
+	return a.memoryFull.Load()
 }
 
 // An addressTable holds a token bucket per IPv4 address or IPv6 /64. Its size
@@ -164,7 +163,9 @@ func (a *admission) outOfMemory(now mono.Time) bool {
 type addressTable struct {
 	rate, burst float64 // tokens per second, tokens
 	seed        maphash.Seed
-	buckets     []addressBucket
+
+	mu      sync.Mutex
+	buckets []addressBucket
 }
 
 type addressBucket struct {
@@ -191,6 +192,8 @@ func (t *addressTable) take(addr netip.Addr, now mono.Time) bool {
 	if !addr.Unmap().Is4() {
 		key = b16[:8]
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	b := &t.buckets[maphash.Bytes(t.seed, key)&(addressBuckets-1)]
 	if b.at.IsZero() {
 		b.tokens = t.burst

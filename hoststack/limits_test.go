@@ -59,7 +59,7 @@ func TestOutOfMemory(t *testing.T) {
 		limit int64
 		want  bool
 	}{{0, false}, {1, true}, {1 << 50, false}} {
-		a := admission{limits: &Limits{Memory: v.limit}}
+		a := newAdmission(&Limits{Memory: v.limit})
 		if got := a.outOfMemory(at); got != v.want {
 			t.Errorf("limit %d: %v, want %v", v.limit, got, v.want)
 		}

@@ -115,3 +115,31 @@ func pair(t testing.TB, server, client *Config) (s, c *Conn) {
 	c = dial(t, l, client)
 	return <-conns, c
 }
+
+// sessionCache is a tls.ClientSessionCache that tells when it has something.
+type sessionCache struct {
+	tls.ClientSessionCache
+	put chan struct{}
+}
+
+func newSessionCache() *sessionCache {
+	return &sessionCache{tls.NewLRUClientSessionCache(0), make(chan struct{}, 1)}
+}
+
+func (c *sessionCache) Put(key string, s *tls.ClientSessionState) {
+	c.ClientSessionCache.Put(key, s)
+	select {
+	case c.put <- struct{}{}:
+	default:
+	}
+}
+
+// wait waits for a session to be stored.
+func (c *sessionCache) wait(t testing.TB) {
+	t.Helper()
+	select {
+	case <-c.put:
+	case <-testContext(t).Done():
+		t.Fatal("no session ticket came")
+	}
+}

@@ -18,13 +18,14 @@ import (
 // A Transport is a set of workers on one local address. A Listener has one of
 // its own; Dial uses one that the process shares, or Config.Transport.
 type Transport struct {
-	cfg      *Config
-	server   bool
-	layout   connid.Layout
-	replay   *token.ReplayGuard // shared by the workers' keyrings
-	workers  []*worker
-	steering Steering
-	steerErr error // why the better ways of steering were refused
+	cfg       *Config
+	server    bool
+	layout    connid.Layout
+	replay    *token.ReplayGuard // shared by the workers' keyrings
+	admission *admission         // servers only
+	workers   []*worker
+	steering  Steering
+	steerErr  error // why the better ways of steering were refused
 
 	accepted chan *Conn    // servers: connections ready for Accept
 	closing  chan struct{} // closed by Close and Shutdown
@@ -71,6 +72,7 @@ func openTransport(ctx context.Context, network, addr string, cfg *Config, serve
 	if server {
 		t.accepted = make(chan *Conn, cfg.Limits.Backlog)
 		t.replay = token.NewReplayGuard(0, 0)
+		t.admission = newAdmission(&cfg.Limits)
 	}
 	if err := t.start(paths); err != nil {
 		for _, p := range paths {

@@ -66,7 +66,6 @@ type worker struct {
 	stopping bool
 	closed   bool           // the goroutine has ended, the datapath is closed
 	tokens   *token.Keyring // servers only
-	admission
 
 	shortWaits int // goroutine's own
 	wasParked  bool
@@ -87,14 +86,13 @@ type sentRun struct {
 
 func newWorker(t *Transport, index int, dp Datapath) *worker {
 	return &worker{
-		group:     t,
-		index:     uint8(index),
-		dp:        dp,
-		batch:     make([]Packet, t.cfg.UDP.batch()),
-		buf:       make([]byte, gatherUpTo+MaxRun),
-		out:       make([]Packet, 0, maxOut),
-		sent:      make([]sentRun, 0, maxOut),
-		admission: newAdmission(&t.cfg.Limits),
+		group: t,
+		index: uint8(index),
+		dp:    dp,
+		batch: make([]Packet, t.cfg.UDP.batch()),
+		buf:   make([]byte, gatherUpTo+MaxRun),
+		out:   make([]Packet, 0, maxOut),
+		sent:  make([]sentRun, 0, maxOut),
 	}
 }
 

@@ -1,6 +1,9 @@
 package http3
 
-import "sync"
+import (
+	"io"
+	"sync"
+)
 
 const (
 	// headroom is the space before a write buffer's payload: a HEADERS frame
@@ -52,4 +55,32 @@ func (w *writeBuffer) frame(prefixLen int, prefix func(b []byte) []byte) []byte 
 	start := headroom - prefixLen
 	prefix(w.b[start:start:headroom])
 	return w.b[start : headroom+w.n]
+}
+
+// pour has dst read up to n bytes from src, and tells an error of src (rerr)
+// from one of dst.
+func pour(dst io.ReaderFrom, src io.Reader, n int64) (poured int64, rerr, err error) {
+	r := pourReader{r: src, left: n}
+	poured, err = dst.ReadFrom(&r)
+	if r.err != nil {
+		return poured, r.err, nil
+	}
+	return poured, nil, err
+}
+
+// A pourReader is an io.LimitedReader that remembers the error of its reader.
+type pourReader struct {
+	r    io.Reader
+	left int64
+	err  error
+}
+
+func (p *pourReader) Read(b []byte) (int, error) {
+	if p.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := p.r.Read(b[:min(int64(len(b)), p.left)])
+	p.left -= int64(n)
+	p.err = err
+	return n, err
 }

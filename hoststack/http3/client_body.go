@@ -27,20 +27,45 @@ func (b *responseBody) Read(p []byte) (int, error) {
 		return 0, b.err
 	}
 	n, err := b.cs.reader.readContent(p)
+	b.end(err)
+	return n, b.err
+}
+
+// WriteTo copies the rest of the body, straight from the stream's buffer if
+// the transport can.
+func (b *responseBody) WriteTo(w io.Writer) (int64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == io.EOF {
+		return 0, nil
+	}
+	if b.err != nil {
+		return 0, b.err
+	}
+	buf := newBigBuffer()
+	defer buf.free()
+	n, werr, err := b.cs.reader.copyContent(w, buf.b)
+	if werr != nil {
+		return n, werr
+	}
+	if err != nil {
+		b.end(err)
+		return n, b.err
+	}
+	b.end(io.EOF)
+	return n, nil
+}
+
+// end finishes the request if err ended its response. b.mu is held.
+func (b *responseBody) end(err error) {
 	if err == nil {
-		return n, nil
+		return
 	}
 	if err != io.EOF {
 		err = b.cs.failed(err)
 	}
 	b.err = err
 	b.cs.finish()
-	return n, err
-}
-
-// WriteTo copies the rest of the body through a large buffer.
-func (b *responseBody) WriteTo(w io.Writer) (int64, error) {
-	return copyThrough(w, b)
 }
 
 // Close ends the request if its response was not read to the end.

@@ -2,6 +2,7 @@ package http3
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"math"
 	"net/http"
@@ -17,7 +18,8 @@ type ClientConn struct {
 	t     *Transport
 	limit uint64 // MaxResponseHeaderBytes
 
-	noEarlyData atomic.Bool // 0-RTT was refused: wait for the handshake
+	noEarlyData atomic.Bool                         // 0-RTT was refused: wait for the handshake
+	tls         atomic.Pointer[tls.ConnectionState] // after the handshake
 
 	mu      sync.Mutex
 	active  map[uint64]*clientStream
@@ -107,6 +109,19 @@ func (cc *ClientConn) idle() bool {
 	cc.mu.Lock()
 	defer cc.mu.Unlock()
 	return len(cc.active) == 0
+}
+
+// tlsState returns the connection's TLS state, shared by all responses after
+// the handshake.
+func (cc *ClientConn) tlsState() *tls.ConnectionState {
+	if state := cc.tls.Load(); state != nil {
+		return state
+	}
+	state := cc.conn.ConnectionState()
+	if state.HandshakeComplete {
+		cc.tls.Store(&state)
+	}
+	return &state
 }
 
 // retire lets the connection end with its last request.

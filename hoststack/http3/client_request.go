@@ -195,6 +195,17 @@ func (cs *clientStream) copyContent(length int64) error {
 			return nil
 		}
 		sent += int64(n)
+		if rf, ok := cs.str.(io.ReaderFrom); ok && length-sent > bigPayload {
+			// The last part is left: it can leave together with the stream's end.
+			n, rerr, werr := pour(rf, cs.req.Body, length-sent-bigPayload)
+			sent += n
+			if werr != nil {
+				return &contentWriteError{werr}
+			}
+			if rerr != nil && rerr != io.EOF {
+				return rerr
+			}
+		}
 	}
 }
 

@@ -238,10 +238,9 @@ func (cs *clientStream) response(head *responseHead, gzip bool) (*http.Response,
 		ContentLength: head.contentLength,
 		Trailer:       announcedTrailers(header),
 		Request:       cs.req,
+		TLS:           cs.cc.tlsState(),
 		Body:          &cs.body,
 	}
-	state := cs.cc.conn.ConnectionState()
-	resp.TLS = &state
 	cs.resp = resp
 	cs.reader.contentLength = head.contentLength
 	switch {

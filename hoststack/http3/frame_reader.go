@@ -49,7 +49,15 @@ func (f *frameReader) fill() error {
 
 // finished reports whether everything was read and the stream is known to have
 // ended. It may be false although nothing follows.
-func (f *frameReader) finished() bool { return f.eof && f.r == f.w }
+func (f *frameReader) finished() bool {
+	if f.r < f.w {
+		return false
+	}
+	if t, ok := f.src.(EndTeller); ok && !f.eof {
+		f.eof = t.ReadEnded()
+	}
+	return f.eof
+}
 
 // varint reads one variable-length integer. It returns io.EOF only if the
 // stream ended before its first byte.
@@ -174,6 +182,60 @@ func (f *frameReader) read(p []byte) (int, error) {
 		return 0, errTruncatedFrame
 	}
 	return n, err
+}
+
+// writeTo writes up to n bytes of the current frame, which has at least that
+// many left, to w. Beyond the read-ahead they go straight from src to w if src
+// is an io.WriterTo; if it is not, ok is false and bytes are left. werr is w's
+// error, err the stream's.
+func (f *frameReader) writeTo(w io.Writer, n uint64) (written uint64, ok bool, werr, err error) {
+	f.idle = 0
+	if f.r < f.w {
+		m, werr := w.Write(f.buf[f.r : f.r+int(min(uint64(f.w-f.r), n))])
+		f.r += m
+		return uint64(m), true, werr, nil
+	}
+	src, ok := f.src.(io.WriterTo)
+	if !ok || f.eof {
+		return 0, false, nil, nil
+	}
+	limited := frameWriter{w: w, left: n}
+	_, err = src.WriteTo(&limited)
+	written = n - limited.left
+	switch {
+	case limited.err != nil:
+		return written, true, limited.err, nil
+	case limited.left == 0:
+		return written, true, nil, nil // err is errFrameEnd
+	case err == nil:
+		f.eof = true
+		err = errTruncatedFrame
+	}
+	return written, true, nil, err
+}
+
+// A frameWriter stops an io.WriterTo at the end of a frame.
+type frameWriter struct {
+	w    io.Writer
+	left uint64
+	err  error // of w
+}
+
+var errFrameEnd = errors.New("http3: end of frame")
+
+func (l *frameWriter) Write(p []byte) (n int, err error) {
+	n, l.err = l.w.Write(p[:min(uint64(len(p)), l.left)])
+	l.left -= uint64(n)
+	switch {
+	case l.err != nil:
+		return n, l.err
+	case l.left == 0:
+		return n, errFrameEnd
+	case n < len(p):
+		l.err = io.ErrShortWrite
+		return n, l.err
+	}
+	return n, nil
 }
 
 // truncated turns the end of a stream inside a frame into its error.

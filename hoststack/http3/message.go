@@ -85,10 +85,8 @@ func (m *messageReader) readContent(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	for m.left == 0 {
-		if m.err = m.nextContent(); m.err != nil {
-			return 0, m.err
-		}
+	if err := m.seekContent(); err != nil {
+		return 0, err
 	}
 	n, err := m.read(p[:min(uint64(len(p)), m.left)])
 	m.left -= uint64(n)
@@ -98,6 +96,42 @@ func (m *messageReader) readContent(p []byte) (int, error) {
 		return n, m.err
 	}
 	return n, err
+}
+
+// copyContent writes the rest of the content to w, with buf for what cannot go
+// straight. werr is w's error, after which reading may go on; err is the
+// message's and stays, but for io.EOF, which is success.
+func (m *messageReader) copyContent(w io.Writer, buf []byte) (total int64, werr, err error) {
+	for m.seekContent() == nil {
+		n, ok, werr, err := m.writeTo(w, m.left)
+		total += int64(n)
+		m.left -= n
+		m.err = err
+		if !ok {
+			var k int
+			k, _ = m.readContent(buf)
+			n, werr := w.Write(buf[:k])
+			total += int64(n)
+			if werr != nil {
+				return total, werr, nil
+			}
+		}
+		if werr != nil {
+			return total, werr, nil
+		}
+	}
+	if m.err == io.EOF {
+		return total, nil, nil
+	}
+	return total, nil, m.err
+}
+
+// seekContent reads up to the next byte of content.
+func (m *messageReader) seekContent() error {
+	for m.left == 0 && m.err == nil {
+		m.err = m.nextContent()
+	}
+	return m.err
 }
 
 // nextContent reads up to the payload of the next DATA frame. It returns io.EOF

@@ -240,8 +240,9 @@ func (w *responseWriter) admit(n int) error {
 	return w.err
 }
 
-// ReadFrom copies content from r, reading straight behind the frame headers so
-// that nothing is copied twice.
+// ReadFrom copies content from r, reading straight behind the frame headers, or
+// straight into the stream's buffer if the transport can and the content's
+// length is known.
 func (w *responseWriter) ReadFrom(r io.Reader) (n int64, err error) {
 	buf := newBigBuffer()
 	defer func() { w.keep(buf) }()
@@ -252,6 +253,11 @@ func (w *responseWriter) ReadFrom(r io.Reader) (n int64, err error) {
 		n += int64(k)
 		if err := w.readFrom(buf, k, len(space)); err != nil {
 			return n, err
+		}
+		if rerr == nil {
+			k, err := w.passThrough(r)
+			n += k
+			rerr = err
 		}
 		if rerr != nil {
 			if rerr == io.EOF {
@@ -297,6 +303,32 @@ func (w *responseWriter) readFrom(buf *writeBuffer, k, size int) error {
 		return err
 	}
 	return nil
+}
+
+// passThrough lets the stream read most of what is left of content within one
+// DATA frame. The last part is not worth it: it can leave together with the
+// stream's end.
+func (w *responseWriter) passThrough(r io.Reader) (int64, error) {
+	rf, ok := w.rs.str.(io.ReaderFrom)
+	if !ok {
+		return 0, nil
+	}
+	w.mu.Lock()
+	left := w.contentLength - w.written - bigPayload
+	ok = w.sized && left > 0 && w.err == nil && !w.over
+	w.mu.Unlock()
+	if !ok {
+		return 0, nil
+	}
+	n, rerr, err := pour(rf, r, left)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.written += n
+	if err != nil {
+		w.err = err
+		return n, err
+	}
+	return n, rerr
 }
 
 // keep makes buf, with what ReadFrom left in it, the response's buffer: the end

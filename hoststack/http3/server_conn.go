@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"math"
-	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -21,6 +21,8 @@ type serverConn struct {
 	ctx   context.Context
 	limit uint64 // MaxHeaderBytes
 
+	headerTimeout time.Duration // ReadHeaderTimeout, 0 if there is none
+
 	slots    chan struct{} // holds one token per running request
 	handlers sync.WaitGroup
 
@@ -31,21 +33,23 @@ type serverConn struct {
 	goAway   uint64              // requests from this ID on are rejected
 	draining bool
 	resets   limiter
+	watch    *time.Timer // runs headersLate; nil if no stream is waited for
 
 	// What all requests share, refreshed when it changed.
-	remote     net.Addr
+	remote     netip.AddrPort
 	remoteText string
 	tls        *tls.ConnectionState // after the handshake
 }
 
 func newServerConn(s *Server, conn Conn) *serverConn {
 	sc := &serverConn{
-		srv:    s,
-		limit:  uint64(or(s.MaxHeaderBytes, DefaultMaxHeaderBytes)),
-		slots:  make(chan struct{}, or(s.MaxHandlers, defaultMaxHandlers)),
-		active: make(map[uint64]*serverStream),
-		goAway: math.MaxUint64,
-		resets: newLimiter(float64(or(s.ResetRate, defaultResetRate)), float64(or(s.ResetBurst, defaultResetBurst))),
+		srv:           s,
+		headerTimeout: max(0, or(s.ReadHeaderTimeout, defaultReadHeaderTimeout)),
+		limit:         uint64(or(s.MaxHeaderBytes, DefaultMaxHeaderBytes)),
+		slots:         make(chan struct{}, or(s.MaxHandlers, defaultMaxHandlers)),
+		active:        make(map[uint64]*serverStream),
+		goAway:        math.MaxUint64,
+		resets:        newLimiter(float64(or(s.ResetRate, defaultResetRate)), float64(or(s.ResetBurst, defaultResetBurst))),
 	}
 	sc.log = s.logger()
 	sc.now = s.Clock
@@ -72,6 +76,7 @@ func (sc *serverConn) serve() error {
 	ctx := sc.conn.Context()
 	go func() { _ = sc.start(ctx) }()
 	defer sc.handlers.Wait()
+	defer sc.stopWatch()
 	for {
 		select {
 		case sc.slots <- struct{}{}:
@@ -97,6 +102,14 @@ func (sc *serverConn) serve() error {
 	}
 }
 
+func (sc *serverConn) stopWatch() {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if sc.watch != nil {
+		sc.watch.Stop()
+	}
+}
+
 // open registers a new request stream; nil if it came after GOAWAY.
 //
 // "Upon sending a GOAWAY frame, the endpoint SHOULD explicitly cancel […] any
@@ -115,12 +128,45 @@ func (sc *serverConn) open(str Stream) *serverStream {
 	rs := newServerStream(sc, str)
 	sc.active[id] = rs
 	sc.next = max(sc.next, id+4)
+	if sc.headerTimeout > 0 {
+		rs.due = time.Now().Add(sc.headerTimeout)
+		if sc.watch == nil {
+			sc.watch = time.AfterFunc(sc.headerTimeout, sc.headersLate)
+		}
+	}
 	if p, ok := sc.pending[id]; ok {
 		delete(sc.pending, id)
 		rs.setPriority(p, true)
 	}
 	sc.mu.Unlock()
 	return rs
+}
+
+// headersLate aborts the requests whose header section is due. One timer for
+// all streams of the connection makes the usual request, which is there at
+// once, cost none.
+func (sc *serverConn) headersLate() {
+	now := time.Now()
+	var late []*serverStream
+	var next time.Time
+	sc.mu.Lock()
+	for _, rs := range sc.active {
+		switch {
+		case rs.hasHead.Load():
+		case !rs.due.After(now):
+			late = append(late, rs)
+		case next.IsZero() || rs.due.Before(next):
+			next = rs.due
+		}
+	}
+	sc.watch = nil
+	if !next.IsZero() && sc.conn.Context().Err() == nil {
+		sc.watch = time.AfterFunc(next.Sub(now), sc.headersLate)
+	}
+	sc.mu.Unlock()
+	for _, rs := range late {
+		rs.abort(streamErrorf(CodeRequestRejected, "the header section took too long"))
+	}
 }
 
 // done forgets a request stream.
@@ -234,7 +280,11 @@ func (sc *serverConn) countReset() {
 
 // remoteAddr returns the client's current address as text.
 func (sc *serverConn) remoteAddr() string {
-	addr := sc.conn.RemoteAddr()
+	ap, ok := sc.conn.(AddrPortConn)
+	if !ok {
+		return sc.conn.RemoteAddr().String()
+	}
+	addr := ap.RemoteAddrPort()
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	if addr != sc.remote {

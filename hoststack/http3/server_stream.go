@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -30,6 +29,8 @@ type serverStream struct {
 	tunnel *Tunnel     // extended CONNECT only
 	plain  atomic.Bool // the request is known not to be one
 
+	due     time.Time   // when the header section must be there
+	hasHead atomic.Bool // it is
 	aborted atomic.Bool // the client gave up; counted once
 	over    atomic.Bool // the response is complete
 
@@ -83,10 +84,6 @@ func (rs *serverStream) release() {
 // readRequest reads the header section and turns it into a request.
 func (rs *serverStream) readRequest() (*http.Request, error) {
 	srv := rs.sc.srv
-	timeout := or(srv.ReadHeaderTimeout, defaultReadHeaderTimeout)
-	if timeout > 0 {
-		_ = rs.str.SetReadDeadline(time.Now().Add(timeout))
-	}
 	section, err := rs.reader.headers()
 	if err != nil {
 		return nil, err
@@ -98,11 +95,12 @@ func (rs *serverStream) readRequest() (*http.Request, error) {
 	if head.protocol != "" && !srv.EnableConnectProtocol {
 		return nil, malformed("extended CONNECT, which was not announced")
 	}
-	if timeout > 0 || srv.ReadTimeout > 0 {
-		_ = rs.str.SetReadDeadline(deadline(srv.ReadTimeout))
+	rs.hasHead.Store(true)
+	if srv.ReadTimeout > 0 {
+		_ = rs.str.SetReadDeadline(time.Now().Add(srv.ReadTimeout))
 	}
 	if srv.WriteTimeout > 0 {
-		_ = rs.str.SetWriteDeadline(deadline(srv.WriteTimeout))
+		_ = rs.str.SetWriteDeadline(time.Now().Add(srv.WriteTimeout))
 	}
 	// Early data may be a replay: only what is safe is processed before the
 	// handshake is complete.
@@ -113,14 +111,6 @@ func (rs *serverStream) readRequest() (*http.Request, error) {
 		}
 	}
 	return rs.buildRequest(head)
-}
-
-// deadline is d from now, or none.
-func deadline(d time.Duration) time.Time {
-	if d <= 0 {
-		return time.Time{}
-	}
-	return time.Now().Add(d)
 }
 
 // isSafe reports whether a method asks for no change.
@@ -241,8 +231,6 @@ func (rs *serverStream) refuse(err error) {
 		// response stream with the error code H3_REQUEST_INCOMPLETE."
 		// https://www.rfc-editor.org/rfc/rfc9114#section-4.1
 		rs.abort(streamErrorf(CodeRequestIncomplete, "the stream ended before a request"))
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		rs.abort(streamErrorf(CodeRequestRejected, "the header section took too long"))
 	default:
 		rs.failed(err)
 	}
@@ -339,31 +327,55 @@ type requestBody struct {
 
 	mu     sync.Mutex
 	closed bool
+	failed bool // the request's error was acted on
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
-		return 0, http.ErrBodyReadAfterClose
+	if err := b.begin(); err != nil {
+		return 0, err
 	}
-	if b.expect.Load() && b.expect.CompareAndSwap(true, false) {
-		b.rs.w.writeContinue()
-	}
-	fresh := b.rs.reader.err == nil
 	n, err := b.rs.reader.readContent(p)
-	if err == nil || err == io.EOF {
-		return n, err
+	b.check(err)
+	return n, err
+}
+
+// WriteTo copies the rest of the body, straight from the stream's buffer if
+// the transport can.
+func (b *requestBody) WriteTo(w io.Writer) (int64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.begin(); err != nil {
+		return 0, err
 	}
-	if fresh {
-		b.rs.failed(err)
+	buf := newBigBuffer()
+	defer buf.free()
+	n, werr, err := b.rs.reader.copyContent(w, buf.b)
+	b.check(err)
+	if werr != nil {
+		err = werr
 	}
 	return n, err
 }
 
-// WriteTo copies the rest of the body through a large buffer.
-func (b *requestBody) WriteTo(w io.Writer) (int64, error) {
-	return copyThrough(w, b)
+// begin precedes reading. b.mu is held.
+func (b *requestBody) begin() error {
+	if b.closed {
+		return http.ErrBodyReadAfterClose
+	}
+	if b.expect.Load() && b.expect.CompareAndSwap(true, false) {
+		b.rs.w.writeContinue()
+	}
+	return nil
+}
+
+// check acts once on an error of the request.
+func (b *requestBody) check(err error) {
+	if err != nil && err != io.EOF && !b.failed {
+		b.failed = true
+		b.rs.failed(err)
+	}
 }
 
 // Close ends reading: the client is asked to stop sending.
@@ -384,11 +396,4 @@ func (b *requestBody) release() {
 	b.rs.reader.frameReader = frameReader{}
 	readBuffers.Put(b.rs.buf)
 	b.rs.buf = nil
-}
-
-// copyThrough copies r to w with a pooled buffer.
-func copyThrough(w io.Writer, r io.Reader) (int64, error) {
-	buf := newBigBuffer()
-	defer buf.free()
-	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buf.b)
 }

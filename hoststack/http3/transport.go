@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"time"
 )
 
@@ -35,7 +36,9 @@ type Conn interface {
 	RemoteAddr() net.Addr
 }
 
-// A Stream is one QUIC stream. One goroutine may read while another writes;
+// A Stream is one QUIC stream. It may also be an [io.ReaderFrom] and an
+// [io.WriterTo]: content of known length then moves between the stream's
+// buffers and its source or destination without a copy in between. One goroutine may read while another writes;
 // CancelRead, Reset, SetPriority and the deadlines may be called at any time.
 //
 // An aborted direction answers with an error that errors.As turns into a
@@ -76,6 +79,18 @@ type FinalWriter interface {
 type GatherWriter interface {
 	// WriteGather writes a, then b, and returns the bytes of both.
 	WriteGather(a, b []byte) (int, error)
+}
+
+// An EndTeller is a Stream that knows whether Read has returned everything.
+type EndTeller interface {
+	// ReadEnded reports whether the stream ended cleanly and its last byte was
+	// read: the next Read returns io.EOF.
+	ReadEnded() bool
+}
+
+// An AddrPortConn is a Conn that names the peer's address without allocating.
+type AddrPortConn interface {
+	RemoteAddrPort() netip.AddrPort
 }
 
 // An AbortNotifier is a Stream that tells at once when the peer gives up on

@@ -61,6 +61,13 @@ func (p *pipe) setDeadline(d *deadline, t time.Time) {
 func (d *deadline) passed() bool { return !d.t.IsZero() && !time.Now().Before(d.t) }
 
 func (p *pipe) read(b []byte) (int, error) {
+	return p.take(func(buf []byte) (int, error) { return copy(b, buf), nil }, len(b) == 0)
+}
+
+// take has f take bytes from the front of the buffer, once there are some, and
+// returns io.EOF with the last of them. f says how many it took. It runs
+// unlocked: nobody but the reader changes bytes that are there.
+func (p *pipe) take(f func([]byte) (int, error), nothing bool) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
@@ -70,23 +77,26 @@ func (p *pipe) read(b []byte) (int, error) {
 		case p.reset != nil:
 			return 0, p.reset
 		case len(p.buf) > 0:
-			n := copy(b, p.buf)
-			p.buf = p.buf[n:]
+			buf := p.buf
+			p.mu.Unlock()
+			n, err := f(buf)
+			p.mu.Lock()
+			p.buf = p.buf[min(n, len(p.buf)):]
 			if len(p.buf) == 0 {
 				p.buf = nil
 			}
 			p.cond.Broadcast()
-			if len(p.buf) == 0 && p.fin {
-				return n, io.EOF
+			if len(p.buf) == 0 && p.fin && err == nil {
+				err = io.EOF
 			}
-			return n, nil
+			return n, err
 		case p.fin:
 			return 0, io.EOF
 		case p.dead != nil:
 			return 0, p.dead
 		case p.readDeadline.passed():
 			return 0, os.ErrDeadlineExceeded
-		case len(b) == 0:
+		case nothing:
 			return 0, nil
 		}
 		p.cond.Wait()

@@ -1,6 +1,7 @@
 package h3test
 
 import (
+	"io"
 	"sync"
 	"time"
 
@@ -25,6 +26,9 @@ var (
 	_ http3.FinalWriter   = (*Stream)(nil)
 	_ http3.GatherWriter  = (*Stream)(nil)
 	_ http3.AbortNotifier = (*Stream)(nil)
+	_ http3.EndTeller     = (*Stream)(nil)
+	_ io.ReaderFrom       = (*Stream)(nil)
+	_ io.WriterTo         = (*Stream)(nil)
 )
 
 // ID implements [http3.Stream].
@@ -61,6 +65,39 @@ func (s *Stream) WriteGather(a, b []byte) (int, error) {
 	m, err := s.out.write(b, false)
 	return n + m, err
 }
+
+// ReadEnded implements [http3.EndTeller].
+func (s *Stream) ReadEnded() bool {
+	s.in.mu.Lock()
+	defer s.in.mu.Unlock()
+	return s.in.fin && len(s.in.buf) == 0
+}
+
+// ReadFrom implements [io.ReaderFrom].
+func (s *Stream) ReadFrom(r io.Reader) (int64, error) {
+	s.count()
+	return io.Copy(writerFunc(func(p []byte) (int, error) { return s.out.write(p, false) }), r)
+}
+
+// WriteTo implements [io.WriterTo].
+func (s *Stream) WriteTo(w io.Writer) (int64, error) {
+	var total int64
+	for {
+		n, err := s.in.take(w.Write, false)
+		s.conn.settle(s)
+		total += int64(n)
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func (s *Stream) count() {
 	s.mu.Lock()
