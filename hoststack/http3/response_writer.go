@@ -247,25 +247,28 @@ func (w *responseWriter) ReadFrom(r io.Reader) (n int64, err error) {
 	buf := newBigBuffer()
 	defer func() { w.keep(buf) }()
 	w.takeBuffered(buf)
-	for {
+	var probe [1]byte
+	for err == nil {
 		space := buf.space()
-		k, rerr := r.Read(space)
+		if len(space) == 0 {
+			space = probe[:] // all declared content is here: r must end now
+		}
+		var k int
+		k, err = r.Read(space)
 		n += int64(k)
-		if err := w.readFrom(buf, k, len(space)); err != nil {
-			return n, err
+		if werr := w.readFrom(buf, k, len(space)); werr != nil {
+			return n, werr
 		}
-		if rerr == nil {
-			k, err := w.passThrough(r)
-			n += k
-			rerr = err
-		}
-		if rerr != nil {
-			if rerr == io.EOF {
-				rerr = nil
-			}
-			return n, rerr
+		if err == nil {
+			var poured int64
+			poured, err = w.passThrough(r)
+			n += poured
 		}
 	}
+	if err == io.EOF {
+		err = nil
+	}
+	return n, err
 }
 
 // takeBuffered moves content that waits to be sent to the front of buf.
@@ -295,8 +298,10 @@ func (w *responseWriter) readFrom(buf *writeBuffer, k, size int) error {
 		return nil
 	}
 	buf.n += k
-	lastOfSized := w.contentLength >= 0 && w.written == w.contentLength
-	if k == size || !lastOfSized && buf.n >= smallPayload {
+	if w.written == w.contentLength {
+		return nil // it goes out with the end of the response
+	}
+	if k == size || buf.n >= smallPayload {
 		w.buf = buf
 		_, err := w.send(nil, false)
 		w.buf = nil
