@@ -1,0 +1,70 @@
+# Two commands matter: make demo, make test. CONTRIBUTING.md explains the rest.
+GO      ?= go
+BIN     := bin
+TOOL    := $(GO) tool -modfile=tools/go.mod
+COUNT   ?= 5
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X github.com/pquic-go/pquic/cmd/internal/version.Version=$(VERSION)
+
+.PHONY: all build demo test race check fmt vet staticcheck depguard cross generate interop bench bench-peers fuzz clean
+
+all: build
+
+build:
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+# Serve a file of 100 MB on loopback, fetch it, compare its hash.
+demo: build
+	./scripts/demo.sh $(BIN)
+
+test:
+	$(GO) test ./...
+	cd bench && $(GO) test ./...
+	cd interop && $(GO) test ./...
+
+# What has atomics or goroutines runs under the race detector; the virtual-time
+# scenarios, one goroutine each, run there with fewer seeds.
+race:
+	PQUIC_SEEDS=40 $(GO) test -race -short ./...
+
+check: fmt vet staticcheck depguard cross generate race
+
+fmt:
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo 'gofmt: run gofmt -w on the files above' >&2; exit 1; }
+
+vet:
+	$(GO) vet ./...
+	cd bench && $(GO) vet ./...
+	cd interop && $(GO) vet ./...
+
+staticcheck:
+	$(TOOL) staticcheck ./...
+
+depguard:
+	$(TOOL) golangci-lint run ./...
+
+# The portable paths have to build everywhere.
+cross:
+	GOOS=linux GOARCH=arm64 $(GO) build ./...
+	GOOS=darwin GOARCH=arm64 $(GO) build ./...
+	GOOS=windows GOARCH=amd64 $(GO) build ./...
+
+# Generated files are committed; this rebuilds them and fails if they changed.
+generate:
+	$(GO) generate ./...
+	git diff --exit-code -- ARCHITECTURE.md docs core
+
+interop: build
+	cd interop && PQUIC_BIN=$(CURDIR)/$(BIN) $(GO) run ./cmd/matrix
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-peers: build
+	cd bench && $(GO) run ./cmd/bench-peers -count $(COUNT)
+
+fuzz:
+	./scripts/fuzz.sh
+
+clean:
+	rm -rf $(BIN) dl
