@@ -69,6 +69,7 @@ type worker struct {
 
 	shortWaits int // goroutine's own
 	wasParked  bool
+	parkFunc   func() bool // park, bound once
 
 	_     [64]byte
 	state atomic.Uint32
@@ -85,7 +86,7 @@ type sentRun struct {
 }
 
 func newWorker(t *Transport, index int, dp Datapath) *worker {
-	return &worker{
+	w := &worker{
 		group: t,
 		index: uint8(index),
 		dp:    dp,
@@ -94,6 +95,8 @@ func newWorker(t *Transport, index int, dp Datapath) *worker {
 		out:   make([]Packet, 0, maxOut),
 		sent:  make([]sentRun, 0, maxOut),
 	}
+	w.parkFunc = w.park
+	return w
 }
 
 // loop is the worker's goroutine. Each pass runs one batch to completion.
@@ -298,7 +301,7 @@ func (w *worker) receive() (int, error) {
 		n, err = w.spin(start, deadline)
 	}
 	if n == 0 && err == nil && w.inbox.empty() && now().Before(deadline) {
-		n, err = w.dp.ReadBatch(w.batch, deadline, w.park)
+		n, err = w.dp.ReadBatch(w.batch, deadline, w.parkFunc)
 		w.acquire()
 	}
 	w.judgeWait(start, n)

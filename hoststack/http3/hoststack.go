@@ -1,0 +1,249 @@
+package http3
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/pquic-go/pquic/core"
+	"github.com/pquic-go/pquic/hoststack"
+)
+
+// NewConn makes a connection of package hoststack fit for HTTP/3 (and for the
+// sibling package hq). It should have negotiated the protocol by ALPN.
+func NewConn(c *hoststack.Conn) Conn {
+	qc := &quicConn{c: c}
+	qc.ctx, qc.cancel = context.WithCancelCause(context.Background())
+	context.AfterFunc(c.Context(), func() { qc.ended(context.Cause(c.Context())) })
+	return qc
+}
+
+// NewListener makes a listener of package hoststack, all of whose connections
+// speak HTTP/3, fit for [Server.Serve].
+func NewListener(l *hoststack.Listener) Listener { return quicListener{l} }
+
+type quicListener struct{ *hoststack.Listener }
+
+func (l quicListener) Accept(ctx context.Context) (Conn, error) {
+	c, err := l.Listener.Accept(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return NewConn(c), nil
+}
+
+// A quicConn is a Conn over UDP.
+type quicConn struct {
+	c      *hoststack.Conn
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+}
+
+var (
+	_ Conn         = (*quicConn)(nil)
+	_ Drainer      = (*quicConn)(nil)
+	_ AddrPortConn = (*quicConn)(nil)
+)
+
+// HostConn returns the connection that c adapts, if NewConn made c.
+func HostConn(c Conn) (*hoststack.Conn, bool) {
+	qc, ok := c.(*quicConn)
+	if !ok {
+		return nil, false
+	}
+	return qc.c, true
+}
+
+// ended cancels the context with the reason in this package's terms.
+func (c *quicConn) ended(err error) error {
+	var app *core.ApplicationError
+	if errors.As(err, &app) {
+		err = &ConnError{Code: ErrCode(app.Code), Remote: app.Remote, Reason: app.Reason}
+	}
+	c.cancel(err)
+	return context.Cause(c.ctx)
+}
+
+// convert turns an error of package hoststack into this package's.
+func (c *quicConn) convert(err error) error {
+	switch e := err.(type) {
+	case *hoststack.StreamError:
+		return &StreamError{Code: ErrCode(e.Code), Remote: e.Remote}
+	case *hoststack.ConnError:
+		return c.ended(e)
+	}
+	return err
+}
+
+// stream wraps a stream that came without error.
+func (c *quicConn) stream(s *hoststack.Stream, err error) (Stream, error) {
+	if err != nil {
+		return nil, c.convert(err)
+	}
+	return &quicStream{s, c}, nil
+}
+
+func (c *quicConn) OpenStream(ctx context.Context) (Stream, error) {
+	return c.stream(c.c.OpenStream(ctx))
+}
+
+func (c *quicConn) OpenUniStream(ctx context.Context) (Stream, error) {
+	return c.stream(c.c.OpenUniStream(ctx))
+}
+
+func (c *quicConn) AcceptStream(ctx context.Context) (Stream, error) {
+	return c.stream(c.c.AcceptStream(ctx))
+}
+
+func (c *quicConn) AcceptUniStream(ctx context.Context) (Stream, error) {
+	return c.stream(c.c.AcceptUniStream(ctx))
+}
+
+func (c *quicConn) CloseWithError(code uint64, reason string) error {
+	return c.c.CloseWithError(code, reason)
+}
+
+func (c *quicConn) Context() context.Context             { return c.ctx }
+func (c *quicConn) HandshakeComplete() <-chan struct{}   { return c.c.HandshakeComplete() }
+func (c *quicConn) ConnectionState() tls.ConnectionState { return c.c.ConnectionState() }
+func (c *quicConn) LocalAddr() net.Addr                  { return c.c.LocalAddr() }
+func (c *quicConn) RemoteAddr() net.Addr                 { return c.c.RemoteAddr() }
+
+// RemoteAddrPort implements AddrPortConn.
+func (c *quicConn) RemoteAddrPort() netip.AddrPort {
+	if ap, ok := any(c.c).(AddrPortConn); ok {
+		return ap.RemoteAddrPort()
+	}
+	if addr, ok := c.c.RemoteAddr().(*net.UDPAddr); ok {
+		return addr.AddrPort()
+	}
+	return netip.AddrPort{}
+}
+
+// drainPoll is how often Drain looks at the engine.
+const drainPoll = 5 * time.Millisecond
+
+// Drain implements Drainer.
+func (c *quicConn) Drain(ctx context.Context) error {
+	if d, ok := any(c.c).(Drainer); ok {
+		return d.Drain(ctx)
+	}
+	ticker := time.NewTicker(drainPoll)
+	defer ticker.Stop()
+	for {
+		quiet := false
+		err := c.c.Do(func(cc *core.Conn) { quiet = cc.Stats().Path.BytesInFlight == 0 })
+		if err != nil || quiet {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// A quicStream is a Stream over UDP: the errors are this package's, the rest
+// passes through.
+type quicStream struct {
+	*hoststack.Stream
+	c *quicConn
+}
+
+var (
+	_ Stream        = (*quicStream)(nil)
+	_ FinalWriter   = (*quicStream)(nil)
+	_ io.ReaderFrom = (*quicStream)(nil)
+	_ io.WriterTo   = (*quicStream)(nil)
+)
+
+func (s *quicStream) Read(p []byte) (int, error) {
+	n, err := s.Stream.Read(p)
+	if err != nil && err != io.EOF {
+		err = s.c.convert(err)
+	}
+	return n, err
+}
+
+func (s *quicStream) Write(p []byte) (int, error) {
+	n, err := s.Stream.Write(p)
+	if err != nil {
+		err = s.c.convert(err)
+	}
+	return n, err
+}
+
+func (s *quicStream) ReadFrom(r io.Reader) (int64, error) {
+	n, err := s.Stream.ReadFrom(r)
+	if err != nil {
+		err = s.c.convert(err)
+	}
+	return n, err
+}
+
+func (s *quicStream) WriteTo(w io.Writer) (int64, error) {
+	n, err := s.Stream.WriteTo(w)
+	if err != nil {
+		err = s.c.convert(err)
+	}
+	return n, err
+}
+
+func (s *quicStream) CloseWrite() error {
+	if err := s.Stream.CloseWrite(); err != nil {
+		return s.c.convert(err)
+	}
+	return nil
+}
+
+// WriteFinal implements FinalWriter.
+func (s *quicStream) WriteFinal(p []byte) (int, error) {
+	if fw, ok := any(s.Stream).(FinalWriter); ok {
+		n, err := fw.WriteFinal(p)
+		if err != nil {
+			err = s.c.convert(err)
+		}
+		return n, err
+	}
+	n, err := s.Write(p)
+	if err == nil {
+		err = s.CloseWrite()
+	}
+	return n, err
+}
+
+// WriteGather implements GatherWriter.
+func (s *quicStream) WriteGather(a, b []byte) (int, error) {
+	if gw, ok := any(s.Stream).(GatherWriter); ok {
+		n, err := gw.WriteGather(a, b)
+		if err != nil {
+			err = s.c.convert(err)
+		}
+		return n, err
+	}
+	n, err := s.Write(a)
+	if err == nil {
+		var m int
+		m, err = s.Write(b)
+		n += m
+	}
+	return n, err
+}
+
+// ReadEnded implements EndTeller.
+func (s *quicStream) ReadEnded() bool {
+	t, ok := any(s.Stream).(EndTeller)
+	return ok && t.ReadEnded()
+}
+
+// NotifyAbort implements AbortNotifier.
+func (s *quicStream) NotifyAbort(f func(error)) {
+	if n, ok := any(s.Stream).(AbortNotifier); ok {
+		n.NotifyAbort(func(err error) { f(s.c.convert(err)) })
+	}
+}
