@@ -111,10 +111,25 @@ func (c *Conn) leave(err error) {
 	}
 	c.pending = nil
 	c.endpoint.schedule(c)
-	if c.log != nil {
+	c.logEnd(err)
+	c.tell(err)
+}
+
+// logEnd writes why the connection ends.
+func (c *Conn) logEnd(err error) {
+	if c.log == nil {
+		return
+	}
+	switch {
+	case errors.Is(err, ErrIdleTimeout):
+		c.log.ConnectionLost(c.now, true, "idle_timeout", "")
+	case errors.Is(err, ErrHandshakeTimeout):
+		c.log.ConnectionLost(c.now, true, "handshake_timeout", "")
+	case errors.Is(err, ErrStatelessReset):
+		c.log.ConnectionLost(c.now, false, "stateless_reset", "")
+	default:
 		c.log.ConnectionClosed(c.now, c.v.State == StateClosing, c.close.application, c.close.code, c.close.reason)
 	}
-	c.tell(err)
 }
 
 func (c *Conn) tell(err error) {
@@ -302,7 +317,7 @@ func (c *Conn) sealClose(now mono.Time, b *PacketBuilder) int {
 		wire.SetLongLength(b.buf, b.pnOff, b.pnLen+len(b.b)-b.payload+overhead)
 	}
 	if c.log != nil {
-		c.log.PacketSent(now, b.level.packetType(), pn, n, 0, b.b[b.payload:])
+		c.log.OnPath(b.path.ID).PacketSent(now, b.level.packetType(), pn, n, 0, b.b[b.payload:])
 	}
 	c.keys[b.level].seal.Seal(b.buf[b.begin:len(b.b)+overhead], b.pnOff-b.begin, b.pnLen, uint32(b.path.ID), pn)
 	s.sent.Skip()

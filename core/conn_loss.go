@@ -155,7 +155,7 @@ func (c *Conn) losePacket(s *numberSpace, p *Path, sent *SentPacket, why lossTri
 	}
 	c.packetLost(PacketArg{Path: p, Packet: sent, Level: uint64(sent.Data.level)})
 	if c.log != nil {
-		c.log.PacketLost(c.now, sent.Data.level.packetType(), sent.Number, lossNames[why])
+		c.log.OnPath(p.ID).PacketLost(c.now, sent.Data.level.packetType(), sent.Number, lossNames[why])
 	}
 	if sent.Flags&recovery.MTUProbe != 0 {
 		c.mtuProbeLost(p, sent)

@@ -480,7 +480,7 @@ func (c *Conn) processPacket(now mono.Time, s *numberSpace, in *ReceivedPacket) 
 		c.payloadReceived(ReceivedArg{Packet: in, Path: in.path})
 	}
 	if c.log != nil {
-		c.log.PacketReceived(now, in.ptype, in.Number, in.size, uint8(in.ecn), in.Payload)
+		c.log.OnPath(in.path.ID).PacketReceived(now, in.ptype, in.Number, in.size, uint8(in.ecn), in.Payload)
 	}
 	if err := c.processFrames(in); err != nil {
 		c.fail(err)
@@ -493,6 +493,7 @@ func (c *Conn) processPacket(now mono.Time, s *numberSpace, in *ReceivedPacket) 
 	c.packetReceived(ReceivedArg{Packet: in, Path: in.path})
 	if in.level == level1RTT {
 		c.checkMigration(now, in)
+		in.route.arrivedOn = in.dst
 	}
 }
 

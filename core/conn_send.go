@@ -33,6 +33,9 @@ func (c *Conn) transmit(now mono.Time, buf []byte, segments int) (Transmit, bool
 	if c.v.State >= StateClosing {
 		return c.transmitClose(now, buf)
 	}
+	for _, p := range c.paths {
+		p.ecn.update(c, p)
+	}
 	if t, ok := c.transmitProbe(now, buf); ok {
 		return t, true
 	}
@@ -439,7 +442,7 @@ func (c *Conn) finishPacket(now mono.Time, b *PacketBuilder) int {
 	}
 	pkt := b.buf[b.begin : len(b.b)+overhead]
 	if c.log != nil {
-		c.log.PacketSent(now, b.level.packetType(), pn, n, uint8(p.ecn.mark), b.b[b.payload:])
+		c.log.OnPath(b.path.ID).PacketSent(now, b.level.packetType(), pn, n, uint8(p.ecn.mark), b.b[b.payload:])
 	}
 	seal := c.keys[b.level].seal
 	seal.Seal(pkt, b.pnOff-b.begin, b.pnLen, uint32(p.ID), pn)

@@ -344,6 +344,9 @@ func (c *Conn) completeHandshake() error {
 	c.v.HandshakeTime = c.now
 	c.timers[timerHandshake] = 0
 	c.setState(StateEstablished)
+	if c.log != nil {
+		c.log.ALPNInformation(c.now, c.tls.state.NegotiatedProtocol)
+	}
 	c.handshakeComplete(NoArg{})
 	if c.IsServer() {
 		c.timers[timerKeyDiscard] = c.now.Add(3 * c.path0.RTT.PTO(c.path0.MaxAckDelay))
@@ -425,6 +428,9 @@ func (c *Conn) discardInitial() {
 		return
 	}
 	c.initial.discard(c)
+	if c.log != nil {
+		c.log.KeyDiscarded(c.now, "initial")
+	}
 	c.keys[levelInitial] = levelKeys{}
 	c.handshake.oldOpen = nil
 	c.crypto[initialSpace] = nil
@@ -436,6 +442,9 @@ func (c *Conn) discardHandshake() {
 		return
 	}
 	c.hs.discard(c)
+	if c.log != nil {
+		c.log.KeyDiscarded(c.now, "handshake")
+	}
 	c.keys[levelHandshake] = levelKeys{}
 	c.crypto[handshakeSpace] = nil
 	c.handshake.token = nil

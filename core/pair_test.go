@@ -177,7 +177,10 @@ func TestPairTransfer(t *testing.T) {
 		t.Fatal(err)
 	}
 	var written, read int
-	defer func() { t.Log("read", read, "written", written, "sent", c.v.DataSent, "max", c.v.MaxDataRemote, "lost", c.v.PacketsLost, "pto", c.v.PTOs, "cwnd", c.path0.Congestion.CongestionWindow, c.path0.Congestion.BytesInFlight, c.path0.MTU); t.Log("client", c.v.State, c.Err(), c.v.PacketsReceived, c.v.PacketsUndecryptable) }()
+	defer func() {
+		t.Log("read", read, "written", written, "sent", c.v.DataSent, "max", c.v.MaxDataRemote, "lost", c.v.PacketsLost, "pto", c.v.PTOs, "cwnd", c.path0.Congestion.CongestionWindow, c.path0.Congestion.BytesInFlight, c.path0.MTU)
+		t.Log("client", c.v.State, c.Err(), c.v.PacketsReceived, c.v.PacketsUndecryptable)
+	}()
 	p.until("handshake confirmed", func() bool { return c.v.HandshakeConfirmed != 0 })
 	t.Log("handshake", p.now.Sub(c.v.StartTime), c.Version())
 	st, err := c.OpenStream(true)

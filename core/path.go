@@ -7,6 +7,7 @@ import (
 	"github.com/pquic-go/pquic/core/congestion"
 	"github.com/pquic-go/pquic/core/mono"
 	"github.com/pquic-go/pquic/core/recovery"
+	"github.com/pquic-go/pquic/core/wire"
 )
 
 // Path states, PathView.State.
@@ -54,7 +55,8 @@ type route struct {
 	// https://www.rfc-editor.org/rfc/rfc9000#section-8.1
 	received, sent uint64
 
-	idSeq uint64 // sequence number of the peer's connection ID used here
+	idSeq     uint64      // sequence number of the peer's connection ID used here
+	arrivedOn wire.ConnID // our connection ID the peer last sent to from here
 
 	challenge     validation
 	response      [8]byte

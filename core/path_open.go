@@ -129,6 +129,9 @@ func (c *Conn) ClosePath(p *Path) {
 		c.path0 = c.paths[0]
 	}
 	c.pathClosed(PathArg{p})
+	if c.log != nil {
+		c.log.PathDropped(p.ID)
+	}
 	c.finish()
 }
 

@@ -379,12 +379,12 @@ func (c *Conn) checkMigration(now mono.Time, in *ReceivedPacket) {
 		c.addRoute(p, old)
 	}
 	samePeer := old.remote.Addr() == r.remote.Addr()
-	if !samePeer {
-		// "An endpoint MUST NOT use the same connection ID … with different
-		// … addresses", as far as there are spares.
+	if r.idSeq = old.idSeq; !samePeer || in.dst != old.arrivedOn {
+		// "An endpoint MUST NOT reuse a connection ID when sending to more than
+		// one destination address", except after a rebinding that the peer does
+		// not know of: it goes on with the same ID, and so do we.
+		// https://www.rfc-editor.org/rfc/rfc9000#section-9.5
 		c.useFreshRemoteID(p, r)
-	} else {
-		r.idSeq = old.idSeq
 	}
 	p.setRoute(r)
 	c.peerAddressChanged(c.routeArg(p, r, false))

@@ -125,8 +125,8 @@ func (s *numberSpace) noteReceived(now mono.Time, pn uint64, eliciting bool) {
 	}
 	s.newElicited = true
 	s.v.AckElicitingPending++
-	if gap := pn - min(largest, pn); any && gap > s.path.MaxReorderGap && pn > largest {
-		s.path.MaxReorderGap = gap
+	if any && pn < largest && largest-pn > s.path.MaxReorderGap {
+		s.path.MaxReorderGap = largest - pn
 	}
 	if outOfOrder && s.path.ReorderThreshold == 1 {
 		// "an endpoint SHOULD generate and send an ACK frame without delay
