@@ -166,9 +166,7 @@ type ackEvent struct {
 
 // ackRange settles the packets of one range.
 func (c *Conn) ackRange(s *numberSpace, p *Path, lo, hi uint64) *TransportError {
-	if c.ops.processAckRange.Attached() {
-		c.ops.processAckRange.Run(AckRangeArg{Path: p, Lo: lo, Hi: hi})
-	}
+	c.processAckRange(AckRangeArg{Path: p, Lo: lo, Hi: hi})
 	for pn, ok := s.sent.NextUnacked(lo, hi); ok; pn, ok = s.sent.NextUnacked(pn+1, hi) {
 		sent := s.sent.Get(pn)
 		if sent.State == recovery.Skipped {
@@ -189,7 +187,7 @@ func (c *Conn) processAckRange(a AckRangeArg) {
 var opProcessAckRange = protoops.Define(protoops.Key{Name: "process_ack_range", Param: protoops.NoParam},
 	protoops.Doc{
 		Summary: "A range of an ACK frame is about to be handled",
-		Fires:   "per range, only when attached",
+		Fires:   "per range",
 		Section: "https://www.rfc-editor.org/rfc/rfc9000#section-19.3.1",
 	},
 	func(c *Conn) *protoops.Slot[AckRangeArg, protoops.None] { return &c.ops.processAckRange },
@@ -738,10 +736,8 @@ func writeAckFrame(c *Conn, b *PacketBuilder) {
 		typ = wire.AckECN
 	}
 	ranges := s.received.Ranges()
-	if c.ops.ackRangesLimit.Attached() {
-		if n := int(c.ops.ackRangesLimit.Run(SpaceArg{Path: b.path, Space: uint64(s.id)}).Count); n > 0 && n < len(ranges) {
-			ranges = ranges[:n]
-		}
+	if n := c.ackRangesLimit(SpaceArg{Path: b.path, Space: uint64(s.id)}).Count; n > 0 && n < uint64(len(ranges)) {
+		ranges = ranges[:n]
 	}
 	// An ACK frame never takes more than half a packet from data.
 	most := room
@@ -767,7 +763,7 @@ func (c *Conn) ackRangesLimit(a SpaceArg) Count {
 var opAckRangesLimit = protoops.Define(protoops.Key{Name: "ack_ranges_limit", Param: protoops.NoParam},
 	protoops.Doc{
 		Summary: "Bounds the ranges of an ACK frame",
-		Fires:   "per ACK frame, only when attached; 0 no bound",
+		Fires:   "per ACK frame; 0 no bound",
 		Native:  "all that are remembered and fit",
 		Section: "https://www.rfc-editor.org/rfc/rfc9000#section-13.2.3",
 	},

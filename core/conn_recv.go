@@ -104,10 +104,7 @@ func (c *Conn) receive(now mono.Time, d *Datagram, dst wire.ConnID, pathID uint6
 
 // incomingPath returns the path that issued the connection ID of a datagram.
 func (c *Conn) incomingPath(id uint64) *Path {
-	if c.ops.getIncomingPath.Attached() {
-		return c.ops.getIncomingPath.Run(IncomingArg{PathID: id}).Path
-	}
-	return c.getIncomingPathNative(IncomingArg{PathID: id}).Path
+	return c.getIncomingPath(IncomingArg{PathID: id}).Path
 }
 
 // IncomingArg is the argument of operation "get_incoming_path".

@@ -23,9 +23,8 @@ const ecnTestPackets = 10
 // https://www.rfc-editor.org/rfc/rfc9000#section-13.4.2
 type ecnValidation struct {
 	mark       ECN
-	sentMarked uint64 // packets sent with ECT(0)
-	lostMarked uint64 // of the tested ones, lost
-	firstSeen  bool
+	sentMarked uint64    // packets sent with ECT(0)
+	lostMarked uint64    // of the tested ones, lost
 	base       [3]uint64 // counts when the path started
 }
 
@@ -52,9 +51,7 @@ func (e *ecnValidation) update(c *Conn, p *Path) {
 	default:
 		e.mark = NotECT
 	}
-	if c.ops.ecnMark.Attached() {
-		e.mark = ECN(c.ops.ecnMark.Run(PathArg{p}).Count & 3)
-	}
+	e.mark = ECN(c.ecnMark(PathArg{p}).Count & 3)
 }
 
 // ecnMark chooses the ECN codepoint of outgoing datagrams: 0 none, 2 ECT(0), 1 ECT(1). Operation "ecn_mark".
@@ -68,7 +65,7 @@ func (c *Conn) ecnMark(a PathArg) Count {
 var opEcnMark = protoops.Define(protoops.Key{Name: "ecn_mark", Param: protoops.NoParam},
 	protoops.Doc{
 		Summary: "Chooses the ECN codepoint of outgoing datagrams: 0 none, 2 ECT(0), 1 ECT(1)",
-		Fires:   "per run of datagrams, only when attached",
+		Fires:   "per run of datagrams",
 		Native:  "ECT(0) while testing or capable",
 		Section: "https://www.rfc-editor.org/rfc/rfc9000#section-13.4",
 	},

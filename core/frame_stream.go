@@ -245,10 +245,7 @@ func (c *Conn) nextStreamNative(RoomArg) StreamResult {
 // writeStreamFrame writes one STREAM frame of s and reports whether the packet
 // may take another.
 func (c *Conn) writeStreamFrame(b *PacketBuilder, s *Stream, room int) bool {
-	limit := room
-	if c.ops.streamBytesMax.Attached() {
-		limit = int(min(c.ops.streamBytesMax.Run(RoomArg{Stream: s, Path: b.path, Room: uint64(room)}).Bytes, uint64(room)))
-	}
+	limit := int(min(c.streamBytesMax(RoomArg{Stream: s, Path: b.path, Room: uint64(room)}).Bytes, uint64(room)))
 	withLen := c.streamEncodeLength(StreamArg{s}).Yes
 	off := s.sendHalf.NextOffset
 	// Room for data beside the header, whose own length depends on the offset
@@ -320,7 +317,7 @@ func (c *Conn) streamBytesMax(a RoomArg) Size {
 var opStreamBytesMax = protoops.Define(protoops.Key{Name: "stream_bytes_max", Param: protoops.NoParam},
 	protoops.Doc{
 		Summary: "Bounds the bytes one STREAM frame may take, header included",
-		Fires:   "per STREAM frame, only when attached",
+		Fires:   "per STREAM frame",
 		Native:  "all the room left",
 	},
 	func(c *Conn) *protoops.Slot[RoomArg, Size] { return &c.ops.streamBytesMax },

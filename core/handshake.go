@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"net/netip"
 	"time"
 
 	"github.com/pquic-go/pquic/core/protection"
@@ -39,12 +38,11 @@ type handshakeState struct {
 
 // tlsState drives crypto/tls.
 type tlsState struct {
-	conn      *tls.QUICConn
-	state     tls.ConnectionState
-	done      bool
-	paramsSet bool
-	early     earlyData
-	alpn      string
+	conn  *tls.QUICConn
+	state tls.ConnectionState
+	done  bool
+	early earlyData
+	alpn  string
 }
 
 type earlyData struct {
@@ -482,6 +480,3 @@ func (c *Conn) queueNewToken() {
 		c.pend |= pendNewToken
 	}
 }
-
-// acceptedAddr is a helper for logs: where the handshake came from.
-func (c *Conn) acceptedAddr() netip.AddrPort { return c.path0.route.remote }

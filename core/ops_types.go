@@ -4,8 +4,6 @@ import (
 	"time"
 
 	"github.com/pquic-go/pquic/core/mono"
-	"github.com/pquic-go/pquic/core/recovery"
-	"github.com/pquic-go/pquic/core/wire"
 )
 
 // The argument and result types that several operations share. A pluglet sees
@@ -153,14 +151,3 @@ const (
 	dropConnID
 	dropEnding
 )
-
-// fateOf reports how a packet ended.
-func fateOf(p *SentPacket) string {
-	if p.State == recovery.Lost {
-		return "lost"
-	}
-	return "acked"
-}
-
-// frameTypeOf narrows a record's type for logs.
-func frameTypeOf(r frameRecord) wire.FrameType { return r.typ }

@@ -47,10 +47,8 @@ func (b *PacketBuilder) start(buf []byte, at int, p *Path, rt *route, l encrypti
 	*b = PacketBuilder{conn: c, path: p, route: rt, space: c.space(l, p), level: l, buf: buf, begin: at, records: records}
 	largest, have := b.space.sent.LargestAcked, b.space.sent.HasAcked
 	b.pnLen = wire.PacketNumberLen(b.space.sent.Next(), largest, have)
-	if c.ops.packetNumberLength.Attached() {
-		n := int(c.ops.packetNumberLength.Run(SpaceArg{Path: p, Space: uint64(b.space.id)}).Count)
-		b.pnLen = min(max(n, b.pnLen), 4)
-	}
+	n := int(min(c.packetNumberLength(SpaceArg{Path: p, Space: uint64(b.space.id)}).Count, 4))
+	b.pnLen = max(n, b.pnLen)
 	dst := c.destConnID(p, rt)
 	w := buf[:at]
 	if l == level1RTT {
@@ -92,7 +90,7 @@ func (c *Conn) packetNumberLength(a SpaceArg) Count {
 var opPacketNumberLength = protoops.Define(protoops.Key{Name: "packet_number_length", Param: protoops.NoParam},
 	protoops.Doc{
 		Summary: "Chooses how many bytes encode the packet number, 1 to 4",
-		Fires:   "per packet, only when attached; fewer than necessary is raised",
+		Fires:   "per packet; fewer than necessary is raised",
 		Native:  "the fewest that the peer can decode",
 		Section: "https://www.rfc-editor.org/rfc/rfc9000#section-17.1",
 	},
@@ -117,10 +115,7 @@ func (b *PacketBuilder) grease(w []byte) []byte {
 
 // spinBit returns the latency spin bit to send on p.
 func (c *Conn) spinBit(p *Path) bool {
-	if c.ops.spin.Attached() {
-		return c.ops.spin.Run(PathArg{p}).Yes
-	}
-	return c.spinNative(PathArg{p}).Yes
+	return c.spin(PathArg{p}).Yes
 }
 
 // spin chooses the latency spin bit. Operation "spin_bit".

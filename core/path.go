@@ -41,8 +41,7 @@ type Path struct {
 	mtu mtuSearch
 	ecn ecnValidation
 
-	maintenance mono.Time // next event of path validation or MTU discovery, for the timer
-	needPing    bool
+	needPing bool // a packet has to be sent whatever is in it
 }
 
 // A route is a pair of addresses and what is known of it.
