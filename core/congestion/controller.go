@@ -34,25 +34,25 @@ const (
 // keeps DeliveredBytes, LostBytes and SpuriousBytes. All else is the
 // controller's.
 type View struct {
-	CongestionWindow uint64
-	BytesInFlight    uint64
-	Ssthresh         uint64 // slow start below; Infinite before the first congestion event
-	PacingRate       uint64 // bytes per second; 0 means derive it: see PacingRateFor
-	SendQuantum      uint64 // most bytes to send in one burst; 0 means derive it
-	MaxDatagramSize  uint64
-	DeliveredBytes   uint64    // acknowledged so far
-	LostBytes        uint64    // declared lost so far, spurious losses included
-	SpuriousBytes    uint64    // acknowledged so far although declared lost before
-	ECNCEBytes       uint64    // bytes newly acknowledged with reports of CE marks
-	CongestionEvents uint64    // reductions so far, undone ones included
-	SpuriousEvents   uint64    // reductions undone
-	Seed             uint64    // of the controller's private random sequence; any value
-	RecoveryStart    mono.Time // start of the newest recovery period; 0 before the first
-	Underutilized    uint32    // 1 if the newest Ack said so
-	InSlowStart      uint32    // 1 while the window doubles per round trip (or BBR is in Startup)
-	SamplesLimited   uint32    // 1 while the controller itself holds sending back to measure: rate samples then say nothing
-	InRecovery       uint32    // 1 from a reduction until a packet sent after it is acknowledged
-	State            uint32    // the controller's own state number, for logs: see StateName
+	CongestionWindow uint64    `op:"congestion_window" unit:"bytes" rights:"rw" range:"2400:4294967296" doc:"bytes that may be in flight"`
+	BytesInFlight    uint64    `op:"bytes_in_flight" unit:"bytes" doc:"bytes in flight"`
+	Ssthresh         uint64    `op:"ssthresh" unit:"bytes" rights:"rw" range:"2400:" doc:"slow start below; the greatest value before the first congestion event"`
+	PacingRate       uint64    `op:"pacing_rate" unit:"bytes/s" rights:"rw" doc:"rate the controller wants; 0 derives it from the window"`
+	SendQuantum      uint64    `op:"send_quantum" unit:"bytes" rights:"rw" range:"0:4294967296" doc:"most bytes to send in one burst; 0 derives it"`
+	MaxDatagramSize  uint64    `op:"max_datagram_size" unit:"bytes" doc:"datagram size the window is counted in"`
+	DeliveredBytes   uint64    `op:"delivered" unit:"bytes" doc:"acknowledged so far"`
+	LostBytes        uint64    `op:"lost" unit:"bytes" doc:"declared lost so far, spurious losses included"`
+	SpuriousBytes    uint64    `op:"spurious" unit:"bytes" doc:"acknowledged so far although declared lost before"`
+	ECNCEBytes       uint64    `op:"ce_bytes" unit:"bytes" doc:"newly acknowledged with reports of CE marks"`
+	CongestionEvents uint64    `op:"congestion_events" rights:"rw" doc:"reductions so far, undone ones included"`
+	SpuriousEvents   uint64    `op:"spurious_events" doc:"reductions undone"`
+	Seed             uint64    `op:"congestion_seed" doc:"of the controller's private random sequence"`
+	RecoveryStart    mono.Time `op:"recovery_start" unit:"ns" rights:"rw" range:"0:" doc:"start of the newest recovery period; 0 before the first"`
+	Underutilized    uint32    `op:"underutilized" doc:"the newest acknowledgment found the window not to be the limit"`
+	InSlowStart      uint32    `op:"in_slow_start" rights:"rw" range:"0:1" doc:"the window doubles per round trip, or BBR is in Startup"`
+	SamplesLimited   uint32    `op:"samples_limited" doc:"the controller itself holds sending back to measure: rate samples then say nothing"`
+	InRecovery       uint32    `op:"in_recovery" rights:"rw" range:"0:1" doc:"from a reduction until a packet sent after it is acknowledged"`
+	State            uint32    `op:"congestion_state" rights:"rw" doc:"the controller's own state number, for logs"`
 }
 
 // Available is how many more bytes the window allows in flight.

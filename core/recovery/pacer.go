@@ -17,10 +17,10 @@ import (
 //
 // The struct holds no pointer, so plugins may see it.
 type Pacer struct {
-	Rate   uint64    // bytes per second; 0 means unlimited
-	Burst  uint64    // most bytes that may leave at once after a pause
-	Tokens int64     // credit at Last, in billionths of a byte; negative is debt
-	Last   mono.Time // when Tokens was last brought up to date; 0 before first use
+	Rate   uint64    `op:"rate" unit:"bytes/s" doc:"sending rate; 0 unlimited"`
+	Burst  uint64    `op:"burst" unit:"bytes" doc:"most bytes that may leave at once after a pause"`
+	Tokens int64     `op:"tokens" unit:"bytes/1e9" doc:"credit at the last update, in billionths of a byte; negative is debt"`
+	Last   mono.Time `op:"last" unit:"ns" doc:"when the credit was last brought up to date; 0 before first use"`
 }
 
 // nano is the number of Tokens in a byte: with it, one nanosecond at one byte

@@ -50,20 +50,20 @@ const (
 // The second half is the delivery-rate sampler's snapshot of the path at the
 // moment the packet left.
 type PacketView struct {
-	Number   uint64
-	SentTime mono.Time
-	Size     uint32 // bytes of the UDP payload this packet fills
-	Flags    uint32 // AckEliciting, InFlight, …
-	State    uint32 // Skipped, Outstanding, …
-	ECN      uint32 // ECN codepoint the datagram was sent with, 0..3
-	PathID   uint64
+	Number   uint64    `op:"number" doc:"packet number"`
+	SentTime mono.Time `op:"sent_time" unit:"ns" doc:"when it left"`
+	Size     uint32    `op:"size" unit:"bytes" doc:"bytes of the UDP payload it fills, header and AEAD expansion included"`
+	Flags    uint32    `op:"flags" doc:"bit 0 ack-eliciting, 1 in flight, 2 path MTU probe, 3 path validation probe, 4 CRYPTO frame, 5 HANDSHAKE_DONE frame, 6 nothing but an ACK, 7 outside congestion control, 8 probe of a probe timeout"`
+	State    uint32    `op:"state" doc:"0 number skipped, 1 outstanding, 2 acknowledged, 3 lost, 4 lost and then acknowledged"`
+	ECN      uint32    `op:"ecn" doc:"ECN codepoint it was sent with: 0 none, 1 ECT(1), 2 ECT(0), 3 CE"`
+	PathID   uint64    `op:"path_id" doc:"path it was sent on"`
 
-	Delivered     uint64    // bytes delivered on the path so far
-	DeliveredTime mono.Time // when the last of them was acknowledged
-	FirstSentTime mono.Time // when the flight being measured started
-	TxInFlight    uint64    // bytes in flight, this packet included
-	LostBytes     uint64    // bytes declared lost on the path so far
-	AppLimited    uint32    // 1 if the application, not the window, was the limit
+	Delivered     uint64    `op:"delivered_prior" unit:"bytes" doc:"bytes delivered on the path when it left"`
+	DeliveredTime mono.Time `op:"delivered_time_prior" unit:"ns" doc:"when the last of them was acknowledged"`
+	FirstSentTime mono.Time `op:"first_sent_time" unit:"ns" doc:"when the flight being measured started"`
+	TxInFlight    uint64    `op:"tx_in_flight" unit:"bytes" doc:"bytes in flight when it left, itself included"`
+	LostBytes     uint64    `op:"lost_prior" unit:"bytes" doc:"bytes declared lost on the path when it left"`
+	AppLimited    uint32    `op:"app_limited" doc:"the application, not the window, was the limit"`
 	_             uint32
 }
 

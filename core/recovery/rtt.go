@@ -28,12 +28,12 @@ const (
 // sample was taken yet. The struct holds no pointer, so plugins may see it.
 // https://www.rfc-editor.org/rfc/rfc9002#section-5
 type RTT struct {
-	LatestRTT       time.Duration // newest sample, the peer's delay included
-	SmoothedRTT     time.Duration // exponentially weighted mean, 7/8
-	RTTVar          time.Duration // mean deviation, 3/4
-	MinRTT          time.Duration // smallest sample since Init or ResetMin
-	FirstSampleTime mono.Time     // when the first sample was taken
-	Samples         uint64        // number of samples folded in
+	LatestRTT       time.Duration `op:"latest_rtt" unit:"ns" doc:"newest sample, the peer's delay included; 0 none yet"`
+	SmoothedRTT     time.Duration `op:"smoothed_rtt" unit:"ns" rights:"rw" range:"1000:60000000000" doc:"exponentially weighted mean, weight 7/8"`
+	RTTVar          time.Duration `op:"rttvar" unit:"ns" rights:"rw" range:"0:60000000000" doc:"mean deviation, weight 3/4"`
+	MinRTT          time.Duration `op:"min_rtt" unit:"ns" rights:"rw" range:"0:60000000000" doc:"smallest sample since the path was last measured afresh; 0 none yet"`
+	FirstSampleTime mono.Time     `op:"first_rtt_sample" unit:"ns" doc:"when the first sample was taken; 0 none yet"`
+	Samples         uint64        `op:"rtt_samples" doc:"number of samples folded in"`
 }
 
 // Init forgets all samples and assumes an RTT of initial, or of InitialRTT if

@@ -34,19 +34,19 @@ func (s RecvState) String() string {
 
 // RecvView is what plugins may see of a receiving half. Flags are 0 or 1.
 type RecvView struct {
-	ID             uint64 // stream ID
-	ReceivedOffset uint64 // everything below has arrived and is readable
-	HighestOffset  uint64 // end of the highest byte received, or the final size
-	FinalSize      uint64 // valid with SizeKnown
-	ReliableSize   uint64 // valid with ResetReceived: data below is still delivered
-	ResetCode      uint64 // valid with ResetReceived: application error code
-	HeldBytes      uint64 // received beyond the first gap
-	DuplicateBytes uint64 // received again after they were readable, ever
-	HeldRanges     uint32 // ranges the held bytes form
-	SizeKnown      uint32 // FIN or a reset told the final size
-	ResetReceived  uint32
-	ResetRead      uint32 // the application was told of the reset
-	Stopped        uint32 // the application wants no more data
+	ID             uint64 `op:"id" doc:"stream ID"`
+	ReceivedOffset uint64 `op:"received_offset" unit:"bytes" doc:"everything below has arrived and is readable"`
+	HighestOffset  uint64 `op:"highest_offset" unit:"bytes" doc:"end of the highest byte received, or the final size"`
+	FinalSize      uint64 `op:"final_size" unit:"bytes" doc:"valid with size_known"`
+	ReliableSize   uint64 `op:"reliable_size" unit:"bytes" doc:"valid with reset_received: data below is still delivered"`
+	ResetCode      uint64 `op:"reset_code" doc:"valid with reset_received: application error code"`
+	HeldBytes      uint64 `op:"held_bytes" unit:"bytes" doc:"received beyond the first gap"`
+	DuplicateBytes uint64 `op:"duplicate_bytes" unit:"bytes" doc:"received again after they were readable, ever"`
+	HeldRanges     uint32 `op:"held_ranges" doc:"ranges the held bytes form"`
+	SizeKnown      uint32 `op:"size_known" doc:"FIN or a reset told the final size"`
+	ResetReceived  uint32 `op:"reset_received" doc:"a reset frame was received"`
+	ResetRead      uint32 `op:"reset_read" doc:"the application was told of the reset"`
+	Stopped        uint32 `op:"stopped" doc:"the application wants no more data"`
 	_              uint32
 }
 

@@ -28,21 +28,21 @@ func (s SendState) String() string {
 
 // SendView is what plugins may see of a sending half. Flags are 0 or 1.
 type SendView struct {
-	ID                 uint64 // stream ID
-	NextOffset         uint64 // end of what was sent at least once
-	AckedOffset        uint64 // everything below is settled and released from the FIFO
-	MaxStreamData      uint64 // the peer's limit on NextOffset
-	FinalSize          uint64 // valid with FinKnown or ResetRequested
-	ReliableSize       uint64 // valid with ResetRequested: data below is still delivered
-	LostBytes          uint64 // lost with their last copy, waiting to be sent again
-	RequeuedBytes      uint64 // in flight, waiting for another copy
-	RetransmittedBytes uint64 // sent more than once, ever
-	FinKnown           uint32 // the application ended the stream
-	FinSent            uint32 // FIN was sent at least once
-	FinAcked           uint32
-	ResetRequested     uint32 // Reset was called
-	ResetSent          uint32
-	ResetAcked         uint32 // for the smallest reliable size
+	ID                 uint64 `op:"id" doc:"stream ID"`
+	NextOffset         uint64 `op:"next_offset" unit:"bytes" doc:"end of what was sent at least once"`
+	AckedOffset        uint64 `op:"acked_offset" unit:"bytes" doc:"everything below is settled and released from the FIFO"`
+	MaxStreamData      uint64 `op:"max_stream_data" unit:"bytes" doc:"the peer's limit on next_offset"`
+	FinalSize          uint64 `op:"final_size" unit:"bytes" doc:"valid with fin_known or reset_requested"`
+	ReliableSize       uint64 `op:"reliable_size" unit:"bytes" doc:"valid with reset_requested: data below is still delivered"`
+	LostBytes          uint64 `op:"lost_bytes" unit:"bytes" doc:"lost with their last copy, waiting to be sent again"`
+	RequeuedBytes      uint64 `op:"requeued_bytes" unit:"bytes" doc:"in flight, waiting for another copy"`
+	RetransmittedBytes uint64 `op:"retransmitted_bytes" unit:"bytes" doc:"sent more than once, ever"`
+	FinKnown           uint32 `op:"fin_known" doc:"the application ended the stream"`
+	FinSent            uint32 `op:"fin_sent" doc:"FIN was sent at least once"`
+	FinAcked           uint32 `op:"fin_acked" doc:"FIN was acknowledged"`
+	ResetRequested     uint32 `op:"reset_requested" doc:"sending was abandoned"`
+	ResetSent          uint32 `op:"reset_sent" doc:"a reset frame was sent at least once"`
+	ResetAcked         uint32 `op:"reset_acked" doc:"the reset frame with the smallest reliable size was acknowledged"`
 }
 
 // Send is the sending half of a stream: it consumes a FIFO that the application
