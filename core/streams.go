@@ -387,7 +387,12 @@ var opMaxStreamDataUpdate = protoops.Define(protoops.Key{Name: "max_stream_data_
 	(*Conn).maxStreamDataUpdateNative)
 
 func (c *Conn) maxStreamDataUpdateNative(a StreamArg) Decision {
+	w := &a.Stream.recvHalf.Window
 	_, update := a.Stream.recvHalf.MaxData(c.now, c.path0.RTT.SmoothedRTT)
+	if update {
+		// The connection's window must not be what limits its busiest stream.
+		c.flow.recv.Widen(w.Size + w.Size/2)
+	}
 	return Decision{update}
 }
 
