@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/pquic-go/pquic/bench/stack"
+	"github.com/pquic-go/pquic/bench/stack/pquic"
 	"github.com/pquic-go/pquic/bench/stack/quicgo"
 	"github.com/pquic-go/pquic/bench/testcert"
 )
 
-var stacks = []stack.Stack{quicgo.Stack{}}
+var stacks = []stack.Stack{quicgo.Stack{}, pquic.Stack{}}
 
 // Every workload runs to its end on every implementation and counts what it did.
 func TestWorkloads(t *testing.T) {
