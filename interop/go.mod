@@ -14,7 +14,10 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
+require github.com/cilium/ebpf v0.22.0 // indirect
+
 require (
+	github.com/pquic-go/pquic v0.0.0-00010101000000-000000000000 // indirect
 	github.com/quic-go/qpack v0.6.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
