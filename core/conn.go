@@ -3,8 +3,10 @@ package core
 import (
 	"crypto/tls"
 	"net/netip"
+	"slices"
 	"time"
 
+	"github.com/pquic-go/pquic/core/congestion"
 	"github.com/pquic-go/pquic/core/mono"
 	"github.com/pquic-go/pquic/core/protection"
 	"github.com/pquic-go/pquic/core/qlog"
@@ -223,6 +225,7 @@ func newConn(e *Endpoint, cfg *Config, now mono.Time, version wire.Version, loca
 		c.v.IdleTimeout = cfg.MaxIdleTimeout
 	}
 	c.v.KeepAlive = cfg.KeepAlive
+	c.v.CongestionControl = uint32(slices.Index(congestion.Names(), cfg.CongestionControl))
 	c.keyUpdate.init(c)
 	return c
 }

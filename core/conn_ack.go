@@ -142,6 +142,7 @@ func (c *Conn) processAckNative(a AckArg) Outcome {
 		}
 	}
 	s.sent.ForgetLostBefore(now.Add(-3 * p.RTT.PTO(p.MaxAckDelay)))
+	s.v.OldestNumber = s.sent.First()
 	if c.log != nil {
 		c.log.MetricsUpdated(now, p.ID, &p.RTT, &p.Congestion, p.PTOCount)
 	}
@@ -220,10 +221,10 @@ func (c *Conn) ackPacket(s *numberSpace, p *Path, sent *SentPacket) {
 		c.spurious(p, sent)
 		ack.spuriousBytes += uint64(sent.Size)
 	}
-	if sent.Data.level == levelEarly {
+	if sent.Level == uint32(levelEarly) {
 		c.v.ZeroRTTAcked++
 	}
-	c.packetAcked(PacketArg{Path: p, Packet: sent, Level: uint64(sent.Data.level)})
+	c.packetAcked(PacketArg{Path: p, Packet: sent, Level: uint64(sent.Level)})
 	if sent.Flags&recovery.MTUProbe != 0 {
 		c.mtuProbeAcked(p, sent)
 	}
@@ -261,7 +262,7 @@ func (c *Conn) spurious(p *Path, sent *SentPacket) {
 	if d := c.now.Sub(sent.SentTime); d > p.MaxSpuriousRTT {
 		p.MaxSpuriousRTT = d
 	}
-	c.spuriousLoss(PacketArg{Path: p, Packet: sent, Level: uint64(sent.Data.level)})
+	c.spuriousLoss(PacketArg{Path: p, Packet: sent, Level: uint64(sent.Level)})
 }
 
 // spuriousLoss tells that a packet declared lost was acknowledged after all. Event "spurious_loss".
@@ -535,6 +536,8 @@ func (c *Conn) frameAcked(p *Path, s *numberSpace, r *frameRecord) {
 		}
 	case wire.NewToken:
 		c.handshake.newToken = nil
+	case wire.HandshakeDone:
+		c.v.HandshakeDoneAcked = 1
 	case pluginStreamRecord:
 		c.pluginStreamFate(r, true)
 	}

@@ -332,7 +332,7 @@ func (c *Conn) processConnectionClose(_ *ReceivedPacket, f wire.ConnectionCloseF
 	reason := string(f.Reason[:min(len(f.Reason), maxReason)])
 	if f.Application {
 		err = &ApplicationError{Code: f.ErrorCode, Reason: reason, Remote: true}
-		c.v.ApplicationError = f.ErrorCode
+		c.v.RemoteAppError = f.ErrorCode
 	} else {
 		err = &TransportError{Code: TransportErrorCode(f.ErrorCode), FrameType: f.FrameType, Reason: reason, Remote: true}
 		c.v.RemoteError = f.ErrorCode

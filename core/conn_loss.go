@@ -149,13 +149,14 @@ func (c *Conn) losePacket(s *numberSpace, p *Path, sent *SentPacket, why lossTri
 	p.PacketsLost++
 	p.BytesLost += uint64(sent.Size)
 	s.v.Retransmits++
+	s.v.LastLossTime = c.now
 	if sent.Flags&recovery.InFlight != 0 {
 		p.Congestion.BytesInFlight -= min(uint64(sent.Size), p.Congestion.BytesInFlight)
 		p.sampler.OnLost(&p.Congestion, &sent.PacketView)
 	}
-	c.packetLost(PacketArg{Path: p, Packet: sent, Level: uint64(sent.Data.level)})
+	c.packetLost(PacketArg{Path: p, Packet: sent, Level: uint64(sent.Level)})
 	if c.log != nil {
-		c.log.OnPath(p.ID).PacketLost(c.now, sent.Data.level.packetType(), sent.Number, lossNames[why])
+		c.log.OnPath(p.ID).PacketLost(c.now, encryptionLevel(sent.Level).packetType(), sent.Number, lossNames[why])
 	}
 	if sent.Flags&recovery.MTUProbe != 0 {
 		c.mtuProbeLost(p, sent)
@@ -489,6 +490,7 @@ func (c *Conn) lossTimerFired(p *Path) {
 	}
 	c.v.PTOs++
 	p.PTOCount++
+	s.v.LastLossTime = c.now
 	c.ptoFired(SpaceArg{Path: p, Space: uint64(s.id)})
 	if c.log != nil {
 		c.log.LossTimerUpdated(c.now, "expired", "pto", s.id.String(), 0)

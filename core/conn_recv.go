@@ -34,7 +34,7 @@ type Datagram struct {
 // A ReceivedPacket is the packet being processed. There is one per
 // connection; it is valid until the packet is done.
 type ReceivedPacket struct {
-	Number  uint64
+	ReceivedView
 	Payload []byte // plaintext, aliases the datagram
 
 	path       *Path
@@ -43,7 +43,6 @@ type ReceivedPacket struct {
 	ptype      wire.PacketType
 	dst        wire.ConnID
 	ecn        ECN
-	size       int
 	eliciting  bool
 	nonProbing bool
 	conn       *Conn
@@ -51,6 +50,18 @@ type ReceivedPacket struct {
 
 // Path returns the path the packet arrived on.
 func (p *ReceivedPacket) Path() *Path { return p.path }
+
+// show completes what is visible of an opened packet, whose payload lies in it
+// between the header and the AEAD tag.
+func (p *ReceivedPacket) show(pkt, payload []byte) {
+	p.Payload = payload
+	p.Size, p.PayloadLength = uint32(len(pkt)), uint32(len(payload))
+	if p.Injected == 0 {
+		p.HeaderLength = uint32(len(pkt) - len(payload) - overhead)
+	}
+	p.PathID = p.path.ID
+	p.Type, p.Level, p.ECN = uint32(p.ptype), uint32(p.level), uint32(p.ecn)
+}
 
 // bufferedPacket is a packet that arrived before its keys.
 type bufferedPacket struct {
@@ -233,8 +244,7 @@ func (c *Conn) receiveLong(now mono.Time, d *Datagram, pkt []byte, h *wire.LongH
 	if !c.acceptLong(now, h, in.level) {
 		return
 	}
-	in.size = len(pkt)
-	in.Payload = payload
+	in.show(pkt, payload)
 	c.processPacket(now, space, in)
 }
 
@@ -262,7 +272,7 @@ func (c *Conn) acceptLong(now mono.Time, h *wire.LongHeader, l encryptionLevel) 
 func (c *Conn) setFirstRemoteID(id wire.ConnID) {
 	p := c.path0
 	p.remote.ids = append(p.remote.ids[:0], remoteID{seq: 0, id: id, used: true})
-	p.route.idSeq = 0
+	p.route.idSeq, p.RemoteIDs = 0, 0
 }
 
 func (c *Conn) receiveShort(now mono.Time, d *Datagram, pkt []byte, in *ReceivedPacket) {
@@ -302,8 +312,7 @@ func (c *Conn) receiveShort(now mono.Time, d *Datagram, pkt []byte, in *Received
 	if largest := largestOf(space); largest == wire.NoPacketNumber || in.Number > largest {
 		c.receiveSpin(first&wire.SpinBit != 0)
 	}
-	in.size = len(pkt)
-	in.Payload = payload
+	in.show(pkt, payload)
 	c.headerParsed(ReceivedArg{Packet: in, Path: in.path})
 	c.processPacket(now, space, in)
 }
@@ -445,12 +454,12 @@ func (c *Conn) processPacket(now mono.Time, s *numberSpace, in *ReceivedPacket) 
 	}
 	if s.received.Contains(in.Number) {
 		c.v.PacketsDuplicate++
-		c.drop(dropDuplicate, in.size)
+		c.drop(dropDuplicate, int(in.Size))
 		return
 	}
 	c.v.PacketsReceived++
 	in.path.PacketsReceived++
-	in.path.BytesReceived += uint64(in.size)
+	in.path.BytesReceived += uint64(int(in.Size))
 	in.path.LastReceivedTime = now
 	c.v.LastReceivedTime = now
 	c.idleRestart(now)
@@ -477,7 +486,7 @@ func (c *Conn) processPacket(now mono.Time, s *numberSpace, in *ReceivedPacket) 
 		c.payloadReceived(ReceivedArg{Packet: in, Path: in.path})
 	}
 	if c.log != nil {
-		c.log.OnPath(in.path.ID).PacketReceived(now, in.ptype, in.Number, in.size, uint8(in.ecn), in.Payload)
+		c.log.OnPath(in.path.ID).PacketReceived(now, in.ptype, in.Number, int(in.Size), uint8(in.ecn), in.Payload)
 	}
 	if err := c.processFrames(in); err != nil {
 		c.fail(err)
@@ -574,6 +583,14 @@ var opPacketDropped = protoops.Define(protoops.Key{Name: "packet_dropped", Param
 // the server reflects it.
 // https://www.rfc-editor.org/rfc/rfc9000#section-17.4
 func (c *Conn) receiveSpin(bit bool) {
+	received := uint32(0)
+	if bit {
+		received = 1
+	}
+	if c.v.SpinReceived != received {
+		c.v.SpinReceived, c.v.SpinEdgeTime = received, c.now
+		c.v.SpinEdges++
+	}
 	if c.v.SpinEnabled == 0 {
 		return
 	}
@@ -595,7 +612,9 @@ func (c *Conn) runInjected(now mono.Time) {
 			continue
 		}
 		in := &c.plug.in
-		*in = ReceivedPacket{conn: c, path: j.path, route: j.path.route, level: level1RTT, ptype: wire.OneRTT, Number: j.pn, Payload: j.payload, size: len(j.payload)}
+		*in = ReceivedPacket{conn: c, path: j.path, route: j.path.route, level: level1RTT, ptype: wire.OneRTT}
+		in.Number, in.Injected = j.pn, 1
+		in.show(j.payload, j.payload)
 		if err := c.processFrames(in); err != nil {
 			c.fail(err)
 			return

@@ -454,7 +454,7 @@ func (c *Conn) finishPacket(now mono.Time, b *PacketBuilder) int {
 	sent.Flags = b.flags()
 	sent.ECN = uint32(p.ecn.mark)
 	sent.Data.set(b.records)
-	sent.Data.level, sent.Data.route = b.level, b.route
+	sent.Level, sent.Data.route = uint32(b.level), b.route
 	s.v.NextNumber = s.sent.Next()
 	c.packetSentBookkeeping(now, b, sent)
 	if c.skipPacketNumber(SpaceArg{Path: p, Space: uint64(s.id)}).Yes {

@@ -65,7 +65,9 @@ func (c *Conn) rearm() {
 	}
 	var loss, ack, path mono.Time
 	for _, p := range c.paths {
-		loss = mono.Earliest(loss, c.lossDeadline(p))
+		p.LossDeadline = c.lossDeadline(p)
+		p.showIDs()
+		loss = mono.Earliest(loss, p.LossDeadline)
 		ack = mono.Earliest(ack, p.space.v.AckDeadline)
 		path = mono.Earliest(path, c.pathDeadline(p))
 	}

@@ -119,6 +119,7 @@ func (e *Endpoint) accept(now mono.Time, d *Datagram, h *wire.LongHeader, cfg *C
 	c := newConn(e, cfg, now, h.Version, d.Local, d.Remote, d.IfIndex)
 	c.v.IsServer = 1
 	c.handshake.odcid, c.handshake.retrySrc, c.handshake.retried = odcid, retrySrc, retried
+	c.v.OriginalID = connIDView(odcid)
 	c.v.RetryTokenLength = uint64(len(h.Token))
 	c.path0.route.validated = validated
 	c.path0.setRoute(c.path0.route)

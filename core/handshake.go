@@ -76,6 +76,7 @@ func (s *cryptoStream) pending() bool { return s != nil && s.send.Pending(wire.M
 // startClient derives Initial keys and starts TLS as a client.
 func (c *Conn) startClient(dst wire.ConnID, serverName string) error {
 	c.handshake.odcid, c.handshake.initialDst, c.handshake.serverName = dst, dst, serverName
+	c.v.OriginalID = connIDView(dst)
 	c.path0.remote.ids = []remoteID{{seq: 0, id: dst, used: true}}
 	c.path0.route.validated = true // a client's own address needs no proof
 	c.path0.Validated = 1

@@ -11,6 +11,8 @@ import (
 // came of it, so that "is there anything to send" and "send it" are the same
 // code. A connection has one.
 type PacketBuilder struct {
+	BuilderView
+
 	conn  *Conn
 	path  *Path
 	route *route
@@ -76,6 +78,8 @@ func (b *PacketBuilder) start(buf []byte, at int, p *Path, rt *route, l encrypti
 	w = wire.AppendPacketNumber(w, b.space.sent.Next(), b.pnLen)
 	b.payload = len(w)
 	b.b = w
+	b.BuilderView = BuilderView{Number: b.space.sent.Next(), PathID: p.ID, Limit: uint32(len(buf)), Offset: uint32(at),
+		HeaderLength: uint32(len(w) - at), Overhead: overhead, Level: uint32(l)}
 	return true
 }
 
@@ -155,9 +159,6 @@ func (b *PacketBuilder) room() int {
 
 // Payload returns the frames written so far; it aliases the packet.
 func (b *PacketBuilder) Payload() []byte { return b.b[b.payload:] }
-
-// Number returns the packet number the packet will get.
-func (b *PacketBuilder) Number() uint64 { return b.space.sent.Next() }
 
 // Reserve holds n bytes of the packet back from the engine's own frames until
 // payload_built, and reports whether that many are left.
@@ -401,6 +402,7 @@ func writeStreamsBlockedUni(c *Conn, b *PacketBuilder) {
 }
 
 func writeHandshakeDone(c *Conn, b *PacketBuilder) {
+	c.v.HandshakeDoneSent = 1
 	b.b = wire.AppendHandshakeDone(b.b)
 	b.record(frameRecord{typ: wire.HandshakeDone})
 }

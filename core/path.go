@@ -77,6 +77,19 @@ func (p *Path) setRoute(r *route) {
 	}
 }
 
+// showIDs brings the connection IDs in the view up to date.
+func (p *Path) showIDs() {
+	local, remote := uint32(len(p.local.ids)), uint32(len(p.remote.ids))
+	if p.LocalIDs == local && p.RemoteIDs == remote && p.RemoteIDSequence == p.route.idSeq {
+		return
+	}
+	p.LocalIDs, p.RemoteIDs, p.RemoteIDSequence = local, remote, p.route.idSeq
+	p.RemoteID = connIDView(p.conn.destConnID(p, p.route))
+	if local > 0 {
+		p.LocalID = connIDView(p.local.ids[0].id)
+	}
+}
+
 func addrWords(a netip.Addr) (hi, lo uint64) {
 	if !a.IsValid() {
 		return 0, 0

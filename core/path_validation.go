@@ -272,6 +272,7 @@ func (c *Conn) transmitRouteProbe(now mono.Time, buf []byte, p *Path, r *route) 
 }
 
 func writePathResponse(c *Conn, b *PacketBuilder) {
+	b.path.ResponsesSent++
 	b.b = wire.AppendPathResponse(b.b, wire.PathResponseFrame{Data: b.route.response})
 	b.record(frameRecord{typ: wire.PathResponse})
 }

@@ -82,7 +82,6 @@ type sentFrames struct {
 	first frameRecord
 	rest  []frameRecord // storage is reused by the ring slot's next packet
 	count uint16
-	level encryptionLevel
 	route *route
 }
 
@@ -125,8 +124,9 @@ func (s *numberSpace) noteReceived(now mono.Time, pn uint64, eliciting bool) {
 	}
 	s.newElicited = true
 	s.v.AckElicitingPending++
-	if any && pn < largest && largest-pn > s.path.MaxReorderGap {
-		s.path.MaxReorderGap = largest - pn
+	if any && pn < largest {
+		s.path.MaxReorderGap = max(s.path.MaxReorderGap, largest-pn)
+		s.path.MaxReorderDelay = max(s.path.MaxReorderDelay, now.Sub(s.v.LargestReceivedTime))
 	}
 	if outOfOrder && s.path.ReorderThreshold == 1 {
 		// "an endpoint SHOULD generate and send an ACK frame without delay

@@ -47,7 +47,6 @@ type Stream struct {
 	pend     streamPend
 	inCtl    bool
 	next     *Stream // in streamSet.ctl
-	consumed uint64  // part of recvHalf.Consumed() already credited
 	sendDone bool
 	recvDone bool
 	inStore  streamHalves
@@ -357,9 +356,9 @@ func (c *Conn) StreamRead(now mono.Time, s *Stream) {
 
 // creditRead extends the windows by what was consumed.
 func (c *Conn) creditRead(s *Stream) {
-	if got := s.recvHalf.Consumed(); got > s.consumed {
-		c.flow.consumed += got - s.consumed
-		s.consumed = got
+	if got := s.recvHalf.Consumed(); got > s.Consumed {
+		c.flow.consumed += got - s.Consumed
+		s.Consumed = got
 		c.updateMaxData()
 	}
 	if c.maxStreamDataUpdate(StreamArg{s}).Yes {

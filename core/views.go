@@ -6,6 +6,7 @@ import (
 	"github.com/pquic-go/pquic/core/congestion"
 	"github.com/pquic-go/pquic/core/mono"
 	"github.com/pquic-go/pquic/core/recovery"
+	"github.com/pquic-go/pquic/core/wire"
 )
 
 // The view structs hold the state that plugins may see. They are pointer-free,
@@ -28,8 +29,15 @@ type ConnView struct {
 	EarlyDataState       uint32        `op:"early_data_state" doc:"0-RTT: 0 none, 1 offered, 2 accepted, 3 rejected"`
 	KeyPhase             uint32        `op:"key_phase" doc:"current key phase bit"`
 	Spin                 uint32        `op:"spin" rights:"rw" range:"0:1" doc:"spin bit to send"`
+	SpinReceived         uint32        `op:"spin_received" doc:"spin bit of the highest-numbered packet received"`
 	SpinEnabled          uint32        `op:"spin_enabled" rights:"rw" range:"0:1" doc:"whether the latency spin bit is used"`
 	Paths                uint32        `op:"paths" doc:"number of open paths"`
+	HandshakeDoneSent    uint32        `op:"handshake_done_sent" doc:"HANDSHAKE_DONE was sent"`
+	HandshakeDoneAcked   uint32        `op:"handshake_done_acked" doc:"HANDSHAKE_DONE was acknowledged"`
+	CongestionControl    uint32        `op:"congestion_control" doc:"0 newreno, 1 cubic, 2 bbr"`
+	ReservedFrames       uint32        `op:"reserved_frames" doc:"frames of plugins that wait for room"`
+	SpinEdges            uint64        `op:"spin_edges" doc:"times the received spin bit changed"`
+	SpinEdgeTime         mono.Time     `op:"spin_edge_time" unit:"ns" doc:"when it last changed, 0 never"`
 	KeyUpdates           uint64        `op:"key_updates" doc:"completed key updates"`
 	StartTime            mono.Time     `op:"start_time" unit:"ns" doc:"creation of the connection"`
 	HandshakeTime        mono.Time     `op:"handshake_time" unit:"ns" doc:"completion of the handshake, 0 before"`
@@ -42,7 +50,8 @@ type ConnView struct {
 	KeepAlive            time.Duration `op:"keep_alive_interval" unit:"ns" rights:"rw" range:"0:3600000000000" doc:"PING after this long in silence, 0 off"`
 	LocalError           uint64        `op:"local_error" doc:"transport error code we raised"`
 	RemoteError          uint64        `op:"remote_error" doc:"transport error code the peer raised"`
-	ApplicationError     uint64        `op:"application_error" doc:"application error code of the close, ours or the peer's"`
+	ApplicationError     uint64        `op:"application_error" doc:"application error code of our close"`
+	RemoteAppError       uint64        `op:"remote_application_error" doc:"application error code of the peer's close"`
 	OffendingFrameType   uint64        `op:"offending_frame_type" doc:"frame type named by the close"`
 	PacketsSent          uint64        `op:"packets_sent" doc:"packets sealed"`
 	PacketsReceived      uint64        `op:"packets_received" doc:"packets opened"`
@@ -79,6 +88,18 @@ type ConnView struct {
 	UnknownParams        uint64        `op:"unknown_params" doc:"unknown transport parameters received"`
 	LocalParams          ParamsView    `op:"local_param" doc:"our transport parameters"`
 	RemoteParams         ParamsView    `op:"remote_param" doc:"the peer's transport parameters"`
+	OriginalID           ConnIDView    `op:"original_connection_id" doc:"Destination Connection ID of the client's first Initial"`
+}
+
+// ConnIDView is a connection ID as plugins see it.
+type ConnIDView struct {
+	Bytes  [20]byte `op:"" doc:"the connection ID, zeros after its end"`
+	Length uint32   `op:"length" unit:"bytes" doc:"its length"`
+}
+
+func connIDView(id wire.ConnID) (v ConnIDView) {
+	v.Length = uint32(len(id.AppendTo(v.Bytes[:0])))
+	return v
 }
 
 // ParamsView holds the scalar transport parameters.
@@ -113,8 +134,8 @@ type PathView struct {
 	RemoteIPLow       uint64          `op:"remote_ip_low" doc:"second half"`
 	LocalPort         uint32          `op:"local_port" doc:"local UDP port"`
 	RemotePort        uint32          `op:"remote_port" doc:"peer's UDP port"`
-	RTT               recovery.RTT    `op:"rtt" doc:"round-trip estimates (RFC 9002 section 5)"`
-	Congestion        congestion.View `op:"cc" doc:"congestion state (RFC 9002 section 7)"`
+	RTT               recovery.RTT    `op:"" doc:"round-trip estimates (RFC 9002 section 5)"`
+	Congestion        congestion.View `op:"" doc:"congestion state (RFC 9002 section 7)"`
 	Pacer             recovery.Pacer  `op:"pacer" doc:"token bucket of the pacer"`
 	PTOCount          uint64          `op:"pto_count" doc:"consecutive probe timeouts"`
 	MTU               uint64          `op:"mtu" unit:"bytes" doc:"UDP payload size in use"`
@@ -128,6 +149,7 @@ type PathView struct {
 	ReorderThreshold  uint64          `op:"reordering_threshold" rights:"rw" range:"0:1000" doc:"gap that provokes an immediate acknowledgment, 0 none"`
 	PacketThreshold   uint64          `op:"packet_threshold" rights:"rw" range:"3:100000" doc:"kPacketThreshold (RFC 9002 section 6.1.1)"`
 	MaxReorderGap     uint64          `op:"max_reorder_gap" doc:"largest reordering seen, packets"`
+	MaxReorderDelay   time.Duration   `op:"max_reorder_delay" unit:"ns" doc:"longest a packet arrived after a higher-numbered one"`
 	MaxSpuriousRTT    time.Duration   `op:"max_spurious_rtt" unit:"ns" doc:"largest delay of an acknowledgment after its packet was declared lost"`
 	PacketsSent       uint64          `op:"packets_sent" doc:"packets sent on this path"`
 	PacketsReceived   uint64          `op:"packets_received" doc:"packets received on this path"`
@@ -139,12 +161,19 @@ type PathView struct {
 	BytesLost         uint64          `op:"bytes_lost" unit:"bytes" doc:"bytes of lost packets"`
 	Challenges        uint64          `op:"challenges" doc:"PATH_CHALLENGE transmissions of the running validation"`
 	ChallengeTime     mono.Time       `op:"challenge_time" unit:"ns" doc:"last PATH_CHALLENGE sent"`
+	ResponsesSent     uint64          `op:"responses_sent" doc:"PATH_RESPONSE frames sent"`
+	LossDeadline      mono.Time       `op:"loss_deadline" unit:"ns" doc:"when the time threshold or the probe timeout fires, 0 not armed"`
 	Validated         uint32          `op:"validated" doc:"the peer's address is validated"`
 	ECNState          uint32          `op:"ecn_state" doc:"0 off, 1 testing, 2 unknown, 3 capable, 4 failed (RFC 9000 section 13.4.2)"`
 	ECNCE             uint64          `op:"ecn_ce" doc:"CE marks the peer reported"`
 	BandwidthEstimate uint64          `op:"bandwidth_estimate" unit:"bytes/s" doc:"latest delivery-rate sample"`
 	LastSentTime      mono.Time       `op:"last_sent_time" unit:"ns" doc:"last ack-eliciting packet sent"`
 	LastReceivedTime  mono.Time       `op:"last_received_time" unit:"ns" doc:"last packet received"`
+	LocalIDs          uint32          `op:"local_connection_ids" doc:"connection IDs we have issued for the path and the peer has not retired"`
+	RemoteIDs         uint32          `op:"remote_connection_ids" doc:"connection IDs the peer has issued for the path and we have not retired"`
+	RemoteIDSequence  uint64          `op:"remote_connection_id_sequence" doc:"sequence number of the peer's connection ID in use"`
+	RemoteID          ConnIDView      `op:"remote_connection_id" doc:"the peer's connection ID in use"`
+	LocalID           ConnIDView      `op:"local_connection_id" doc:"our oldest connection ID for the path"`
 	Space             SpaceView       `op:"space" doc:"the path's packet number space"`
 }
 
@@ -161,6 +190,8 @@ type SpaceView struct {
 	AckNow              uint32    `op:"ack_now" rights:"rw" range:"0:1" doc:"an immediate acknowledgment is wanted"`
 	AcksSent            uint32    `op:"acks_sent" doc:"ACK frames sent, modulo 2^32"`
 	LargestAckSent      uint64    `op:"largest_ack_sent" doc:"highest number our last ACK covered"`
+	OldestNumber        uint64    `op:"oldest_number" doc:"lowest packet number whose packet is still remembered, next_number if none"`
+	LastLossTime        mono.Time `op:"last_loss_time" unit:"ns" doc:"when a packet was last declared lost or a probe timeout fired, 0 never"`
 	LastAckTime         mono.Time `op:"last_ack_time" unit:"ns" doc:"when our last ACK was sent"`
 	ECT0Received        uint64    `op:"ect0_received" doc:"packets received with ECT(0)"`
 	ECT1Received        uint64    `op:"ect1_received" doc:"packets received with ECT(1)"`
@@ -177,9 +208,9 @@ type SpaceView struct {
 // StreamView is the visible state of a stream that belongs to neither half.
 type StreamView struct {
 	ID            uint64    `op:"id" doc:"stream ID"`
-	Urgency       uint32    `op:"urgency" rights:"rw" range:"0:7" doc:"RFC 9218 urgency, 0 first"`
-	Incremental   uint32    `op:"incremental" rights:"rw" range:"0:1" doc:"RFC 9218 incremental"`
-	Weight        uint32    `op:"weight" rights:"rw" range:"1:256" doc:"weight for the weighted scheduler"`
+	Urgency       uint32    `op:"urgency" doc:"RFC 9218 urgency, 0 first to 7"`
+	Incremental   uint32    `op:"incremental" doc:"RFC 9218 incremental"`
+	Weight        uint32    `op:"weight" doc:"weight for the weighted scheduler, 1 to 256"`
 	Early         uint32    `op:"early" doc:"bytes arrived in 0-RTT and may be replayed"`
 	OpenTime      mono.Time `op:"open_time" unit:"ns" doc:"when the stream was opened"`
 	ResetCode     uint64    `op:"reset_code" doc:"application code of our RESET_STREAM"`
@@ -187,5 +218,31 @@ type StreamView struct {
 	PeerResetCode uint64    `op:"peer_reset_code" doc:"code of the peer's RESET_STREAM"`
 	PeerStopCode  uint64    `op:"peer_stop_code" doc:"code of the peer's STOP_SENDING"`
 	Flags         uint64    `op:"flags" doc:"bit 0 fin queued, 1 fin sent, 2 fin received, 3 reset queued, 4 reset sent, 5 reset received, 6 stop queued, 7 stop sent, 8 stop received, 9 window update queued"`
-	PathAffinity  uint64    `op:"path_affinity" rights:"rw" doc:"path ID this stream prefers plus one, 0 any"`
+	Consumed      uint64    `op:"consumed_offset" unit:"bytes" doc:"received bytes the application has read or that were discarded, as credited to the peer"`
+}
+
+// ReceivedView is the visible state of the packet being processed.
+type ReceivedView struct {
+	Number        uint64 `op:"number" doc:"packet number"`
+	PathID        uint64 `op:"path_id" doc:"path it arrived on"`
+	Size          uint32 `op:"size" unit:"bytes" doc:"header and AEAD expansion included; of an injected payload, the payload alone"`
+	HeaderLength  uint32 `op:"header_length" unit:"bytes" doc:"bytes before the payload, 0 of an injected payload"`
+	PayloadLength uint32 `op:"payload_length" unit:"bytes" doc:"bytes of its frames"`
+	Type          uint32 `op:"type" doc:"packet type: 0 Initial, 1 0-RTT, 2 Handshake, 3 Retry, 4 1-RTT"`
+	Level         uint32 `op:"level" doc:"encryption level: 0 Initial, 1 0-RTT, 2 Handshake, 3 1-RTT"`
+	ECN           uint32 `op:"ecn" doc:"ECN codepoint: 0 none, 1 ECT(1), 2 ECT(0), 3 CE"`
+	Injected      uint32 `op:"injected" doc:"a plugin recovered the payload; the packet itself never arrived"`
+	_             uint32
+}
+
+// BuilderView is the visible state of the packet being built.
+type BuilderView struct {
+	Number       uint64 `op:"number" doc:"packet number it will get"`
+	PathID       uint64 `op:"path_id" doc:"path it will take"`
+	Limit        uint32 `op:"limit" unit:"bytes" doc:"most bytes the datagram may have"`
+	Offset       uint32 `op:"offset" unit:"bytes" doc:"bytes of the datagram before this packet"`
+	HeaderLength uint32 `op:"header_length" unit:"bytes" doc:"bytes before the frames"`
+	Overhead     uint32 `op:"overhead" unit:"bytes" doc:"AEAD expansion after the frames"`
+	Level        uint32 `op:"level" doc:"encryption level: 0 Initial, 1 0-RTT, 2 Handshake, 3 1-RTT"`
+	_            uint32
 }

@@ -64,7 +64,7 @@ type PacketView struct {
 	TxInFlight    uint64    `op:"tx_in_flight" unit:"bytes" doc:"bytes in flight when it left, itself included"`
 	LostBytes     uint64    `op:"lost_prior" unit:"bytes" doc:"bytes declared lost on the path when it left"`
 	AppLimited    uint32    `op:"app_limited" doc:"the application, not the window, was the limit"`
-	_             uint32
+	Level         uint32    `op:"level" doc:"encryption level: 0 Initial, 1 0-RTT, 2 Handshake, 3 1-RTT"`
 }
 
 // Packet is one sent packet with the caller's own record of its content.

@@ -14,13 +14,13 @@ import (
 //
 // Its fields hold no pointers; plugins may see them.
 type Window struct {
-	Max   uint64 // the limit last promised: an offset, or a sum over streams
-	Size  uint64 // how far Max is put ahead of what was consumed, in bytes
-	Limit uint64 // Size never grows beyond; 0 means Size is fixed
+	Max   uint64 `op:"max" unit:"bytes" doc:"the limit last promised: an offset, or a sum over streams"`
+	Size  uint64 `op:"size" unit:"bytes" doc:"how far the limit is put ahead of what was consumed"`
+	Limit uint64 `op:"limit" unit:"bytes" doc:"size never grows beyond; 0 means it is fixed"`
 
-	Received uint64 // connection only: the sum that Charge has counted
+	Received uint64 `op:"received" unit:"bytes" doc:"connection only: sum of the highest offsets received"`
 
-	EpochStart mono.Time // when Max last moved, or consumption was first seen
+	EpochStart mono.Time `op:"epoch_start" unit:"ns" doc:"when the limit last moved, or consumption was first seen; 0 before"`
 }
 
 // NewWindow returns a window that promises size bytes now and may widen up to
