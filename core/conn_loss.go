@@ -433,7 +433,7 @@ func (c *Conn) earliestLoss(p *Path) (t mono.Time, s *numberSpace) {
 }
 
 func (c *Conn) ptoDeadline(p *Path) (t mono.Time, space *numberSpace) {
-	if p.route.amplificationCredit() == 0 {
+	if p.route.amplificationCredit() < minUDPPayload {
 		// "If no additional data can be sent, the server's PTO timer MUST NOT be
 		// armed until datagrams have been received from the client".
 		// https://www.rfc-editor.org/rfc/rfc9002#section-6.2.2.1
