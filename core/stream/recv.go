@@ -226,6 +226,7 @@ func (r *Recv) Reset(finalSize, reliableSize, code uint64) (advance uint64, err 
 	if reliableSize > finalSize {
 		return 0, ErrFrameEncoding
 	}
+	complete := r.allReceived() // before the reset itself tells the final size
 	if advance, err = r.extend(finalSize, finalSize, true); err != nil {
 		return 0, err
 	}
@@ -239,7 +240,7 @@ func (r *Recv) Reset(finalSize, reliableSize, code uint64) (advance uint64, err 
 		// "The receiver MUST ignore any RESET_STREAM_AT frame that increases
 		// the Reliable Size."
 		r.ReliableSize = min(r.ReliableSize, reliableSize)
-	} else if r.allReceived() {
+	} else if complete {
 		return advance, nil
 	} else {
 		r.ResetReceived, r.ResetCode, r.ReliableSize = 1, code, reliableSize
