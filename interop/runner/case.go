@@ -144,6 +144,21 @@ func Cases() []*Case {
 	}
 }
 
+// OverNamespaces returns the case with its link emulated between namespaces, as the interop runner's
+// own link where it has no other.
+func (c *Case) OverNamespaces() *Case {
+	n := *c
+	n.Namespaces, n.NAT = true, true
+	link := runnerShape(15 * time.Millisecond)
+	if n.ToServer.Rate == 0 {
+		n.ToServer = link
+	}
+	if n.ToClient.Rate == 0 {
+		n.ToClient = link
+	}
+	return &n
+}
+
 // blackhole is the interop runner's 5 s on, 2 s off; in short, one gap of 2 s.
 func blackhole(full bool) []linkemu.Step {
 	on, every := time.Second, time.Duration(0)

@@ -39,6 +39,7 @@ const us = "pquic"
 type options struct {
 	clients, servers, cases string
 	keep, full, list        bool
+	namespaces              bool
 	parallel                int
 	seed                    uint64
 	dir, json, markdown     string
@@ -51,6 +52,7 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.servers, "servers", "", "comma-separated `names` of the servers; without it all that meet our client")
 	f.StringVar(&o.cases, "cases", "all", "comma-separated `names` of the cases")
 	f.BoolVar(&o.full, "full", false, "the interop runner's own sizes and times: takes several times as long")
+	f.BoolVar(&o.namespaces, "namespaces", false, "run every case over an emulated link of 10 Mbps and 15 ms between network namespaces")
 	f.BoolVar(&o.keep, "keep", false, "keep files and logs of what passed, too")
 	f.BoolVar(&o.list, "list", false, "list cases and endpoints and end")
 	f.IntVar(&o.parallel, "parallel", 4, "runs at a time; measuring cases run alone")
@@ -72,6 +74,11 @@ func run(args []string) (int, error) {
 	cases, err := chooseCases(o.cases)
 	if err != nil {
 		return 2, err
+	}
+	if o.namespaces {
+		for i := range cases {
+			cases[i] = cases[i].OverNamespaces()
+		}
 	}
 	if o.list {
 		list()
