@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/pquic-go/pquic/hoststack"
 )
 
 // A Transport is an http.RoundTripper that speaks HTTP/3. It keeps one
@@ -21,6 +23,9 @@ type Transport struct {
 	// TLSClientConfig is used for new connections, with the server's name and
 	// "h3" filled in. Nil means the default configuration.
 	TLSClientConfig *tls.Config
+	// QUIC configures the connections dialled if Dial is nil; its TLS and ALPN
+	// are replaced. May be nil.
+	QUIC *hoststack.Config
 	// Dial opens a QUIC connection that negotiates "h3"; addr is "host:port".
 	// It may return before the handshake is complete if early data (0-RTT) can
 	// be sent. Nil means over UDP.

@@ -23,9 +23,14 @@ type ClientConn struct {
 
 	mu      sync.Mutex
 	active  map[uint64]*clientStream
-	goAway  uint64 // the server ignores requests from this stream ID on
-	retired bool   // close once the last request is over
+	goAway  uint64      // the server ignores requests from this stream ID on
+	retired bool        // close once the last request is over
+	pings   *time.Timer // runs keepAlive while there are requests
 }
+
+// pingInterval is how often a connection with requests but perhaps no packets
+// is kept alive.
+const pingInterval = 10 * time.Second
 
 // NewClientConn starts HTTP/3 on a connection that negotiated "h3". The
 // ClientConn owns conn from then on.
@@ -92,6 +97,11 @@ func (cc *ClientConn) PeerSettings(ctx context.Context) (Settings, error) {
 
 // Close closes the connection at once, with H3_NO_ERROR.
 func (cc *ClientConn) Close() error {
+	cc.mu.Lock()
+	if cc.pings != nil {
+		cc.pings.Stop()
+	}
+	cc.mu.Unlock()
 	return cc.conn.CloseWithError(uint64(CodeNoError), "")
 }
 
@@ -156,7 +166,28 @@ func (cc *ClientConn) open(ctx context.Context, req *http.Request) (*clientStrea
 		return nil, cc.notSent(ctx, errGoAway)
 	}
 	cc.active[cs.id] = cs
+	if _, ok := cc.conn.(Pinger); ok && cc.pings == nil {
+		cc.pings = time.AfterFunc(pingInterval, cc.keepAlive)
+	}
 	return cs, nil
+}
+
+// keepAlive keeps the connection from timing out as long as there are
+// requests.
+//
+// "HTTP clients are expected to request that the transport keep connections
+// open while there are responses outstanding for requests or server pushes"
+// https://www.rfc-editor.org/rfc/rfc9114#section-5.1
+func (cc *ClientConn) keepAlive() {
+	cc.mu.Lock()
+	cc.pings = nil
+	if len(cc.active) == 0 || cc.conn.Context().Err() != nil {
+		cc.mu.Unlock()
+		return
+	}
+	cc.pings = time.AfterFunc(pingInterval, cc.keepAlive)
+	cc.mu.Unlock()
+	cc.conn.(Pinger).Ping()
 }
 
 var errGoAway = errors.New("http3: the server is going away (GOAWAY)")

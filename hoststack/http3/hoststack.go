@@ -47,6 +47,7 @@ var (
 	_ Conn         = (*quicConn)(nil)
 	_ Drainer      = (*quicConn)(nil)
 	_ AddrPortConn = (*quicConn)(nil)
+	_ Pinger       = (*quicConn)(nil)
 )
 
 // HostConn returns the connection that c adapts, if NewConn made c.
@@ -71,6 +72,8 @@ func (c *quicConn) ended(err error) error {
 // convert turns an error of package hoststack into this package's.
 func (c *quicConn) convert(err error) error {
 	switch e := err.(type) {
+	case nil:
+		return nil
 	case *hoststack.StreamError:
 		return &StreamError{Code: ErrCode(e.Code), Remote: e.Remote}
 	case *hoststack.ConnError:
@@ -124,6 +127,11 @@ func (c *quicConn) RemoteAddrPort() netip.AddrPort {
 	return netip.AddrPort{}
 }
 
+// Ping implements Pinger.
+func (c *quicConn) Ping() {
+	_ = c.c.Do(func(cc *core.Conn) { cc.Ping(cc.Now()) })
+}
+
 // drainPoll is how often Drain looks at the engine.
 const drainPoll = 5 * time.Millisecond
 
@@ -135,10 +143,19 @@ func (c *quicConn) Drain(ctx context.Context) error {
 	ticker := time.NewTicker(drainPoll)
 	defer ticker.Stop()
 	for {
-		quiet := false
-		err := c.c.Do(func(cc *core.Conn) { quiet = cc.Stats().Path.BytesInFlight == 0 })
-		if err != nil || quiet {
-			return err
+		done := false
+		err := c.c.Do(func(cc *core.Conn) {
+			v := cc.View()
+			inFlight := uint64(0)
+			for _, p := range cc.Paths() {
+				inFlight += p.Congestion.BytesInFlight
+			}
+			// A request stream is forgotten once everything sent on it is
+			// acknowledged; those that go one way stay.
+			done = inFlight == 0 && v.StreamsOpen <= v.StreamsOpenedUni+v.StreamsAcceptedUni
+		})
+		if err != nil || done {
+			return c.convert(err)
 		}
 		select {
 		case <-ticker.C:

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
-	"time"
 
 	"github.com/pquic-go/pquic/hoststack"
 )
@@ -155,9 +153,9 @@ func ListenAndServe(addr, certFile, keyFile string, handler http.Handler) error 
 func (t *Transport) dialUDP(ctx context.Context, addr string, cfg *tls.Config) (Conn, error) {
 	c := hostConfig(t.QUIC, cfg)
 	c.Early = c.Early || t.EnableEarlyData
-	if c.Core.KeepAlive == 0 && t.KeepAlive > 0 {
-		c.Core.KeepAlive = t.KeepAlive
-	}
+	// "HTTP/3 does not use server-initiated bidirectional streams": none may come.
+	// https://www.rfc-editor.org/rfc/rfc9114#section-6.1
+	c.Core.MaxBidiStreams = -1
 	conn, err := hoststack.Dial(ctx, "udp", addr, c)
 	if err != nil {
 		return nil, err

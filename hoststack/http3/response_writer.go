@@ -329,8 +329,7 @@ func (w *responseWriter) passThrough(r io.Reader) (int64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.written += n
-	if err != nil {
-		w.err = err
+	if w.failed(err) {
 		return n, err
 	}
 	return n, rerr
@@ -514,10 +513,25 @@ func (w *responseWriter) dropHead() {
 	}
 }
 
-// write writes b to the stream and remembers a failure.
+// failed remembers the failure of a write, which tells that nobody waits for
+// the response any more.
+func (w *responseWriter) failed(err error) bool {
+	if err == nil {
+		return false
+	}
+	w.err = err
+	var se *StreamError
+	if errors.As(err, &se) && se.Remote {
+		w.rs.peerAborted(err)
+	}
+	return true
+}
+
+// write writes b to the stream.
 func (w *responseWriter) write(b []byte) {
 	if w.err == nil {
-		_, w.err = w.rs.str.Write(b)
+		_, err := w.rs.str.Write(b)
+		w.failed(err)
 	}
 }
 
@@ -525,8 +539,9 @@ func (w *responseWriter) writeBoth(out, direct []byte) (n int, err error) {
 	if w.err != nil {
 		return 0, w.err
 	}
-	n, w.err = writeGather(w.rs.str, out, direct)
-	return n, w.err
+	n, err = writeGather(w.rs.str, out, direct)
+	w.failed(err)
+	return n, err
 }
 
 // writeEnd writes b, the trailers and the stream's end.
@@ -536,7 +551,7 @@ func (w *responseWriter) writeEnd(b []byte) {
 		e.free()
 	}
 	if w.err == nil {
-		w.err = writeFinal(w.rs.str, b)
+		w.failed(writeFinal(w.rs.str, b))
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/pquic-go/pquic/hoststack"
 )
 
 // A Server answers HTTP/3 requests with an http.Handler. The zero Server is
@@ -20,6 +22,9 @@ type Server struct {
 	Handler http.Handler
 	// TLSConfig holds the certificates ListenAndServe offers.
 	TLSConfig *tls.Config
+	// QUIC configures the transport ListenAndServe opens; its TLS and ALPN are
+	// replaced. May be nil.
+	QUIC *hoststack.Config
 
 	// MaxHeaderBytes bounds a request's header section and its trailer section,
 	// in bytes as RFC 9114 section 4.2.2 counts them. 0 means

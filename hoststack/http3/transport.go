@@ -109,6 +109,12 @@ type Drainer interface {
 	Drain(ctx context.Context) error
 }
 
+// A Pinger is a Conn that can be kept from timing out.
+type Pinger interface {
+	// Ping has the peer acknowledge something, soon.
+	Ping()
+}
+
 // A Listener accepts QUIC connections that negotiated "h3".
 type Listener interface {
 	Accept(ctx context.Context) (Conn, error)
