@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +24,9 @@ type Network struct {
 	closeErr error
 }
 
-// New makes the hosts and links of c and starts the links.
+// New makes the hosts and links of c and starts the links. It raises GOMAXPROCS if that leaves too
+// few processors of the runtime for the links: a link's thread must find an idle one whenever it wakes,
+// even while the kernel keeps the threads that hold the others from running.
 func New(c Config) (*Network, error) {
 	c.Links = append([]LinkConfig(nil), c.Links...)
 	if err := c.check(); err != nil {
@@ -32,6 +35,7 @@ func New(c Config) (*Network, error) {
 	if err := available(); err != nil {
 		return nil, err
 	}
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(c.Links)+4))
 	n := &Network{began: time.Now()}
 	if err := n.build(&c); err != nil {
 		return nil, errors.Join(err, n.Close())

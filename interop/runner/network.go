@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
-	"runtime"
 
 	"github.com/pquic-go/pquic/bench/linkemu"
 	"github.com/pquic-go/pquic/interop/capture"
@@ -111,8 +110,6 @@ type namespaces struct {
 }
 
 func newNamespaces(c *Case, full bool, seed uint64) (network, error) {
-	// The link's thread must find a processor of the runtime whenever it wakes.
-	runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)))
 	n := &namespaces{c: c}
 	var err error
 	n.net, err = linkemu.New(linkemu.Config{Seed: seed, Links: []linkemu.LinkConfig{{

@@ -1,7 +1,7 @@
 // Command bench-peers measures this QUIC implementation against quic-go: the same program over
 // each ([perf]), in alternating runs of separate server and client processes, medians and ratios.
 //
-//	go run ./cmd/bench-peers -n 5 -markdown table.md -json samples.json
+//	go run ./cmd/bench-peers -count 5 -markdown table.md -json samples.json
 package main
 
 import (
@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 
 	"github.com/pquic-go/pquic/bench/linkemu"
@@ -42,7 +41,7 @@ func run(args []string) error {
 	var only, markdown, samples string
 	list := false
 	f := flag.NewFlagSet("bench-peers", flag.ContinueOnError)
-	f.IntVar(&h.n, "n", 5, "runs of each workload with each implementation")
+	f.IntVar(&h.n, "count", 5, "runs of each workload with each implementation")
 	f.Float64Var(&h.scale, "scale", 1, "size of the workloads, 1 being the full one")
 	f.Uint64Var(&h.seed, "seed", 1, "seed of the emulated links; run i uses seed+i for both implementations")
 	f.StringVar(&only, "run", "", "`pattern` of the workloads to run; all without one")
@@ -69,10 +68,8 @@ func run(args []string) error {
 		return fmt.Errorf("-run %q matches none of %s", only, names())
 	}
 	if h.n < 1 || h.scale <= 0 {
-		return errors.New("-n and -scale want more than 0")
+		return errors.New("-count and -scale want more than 0")
 	}
-	// The emulated links' threads must find a processor of the runtime whenever they wake.
-	runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)))
 	dir, err := os.MkdirTemp("", "bench-peers-")
 	if err != nil {
 		return err

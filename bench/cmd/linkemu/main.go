@@ -16,7 +16,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"runtime"
 	"strings"
 	"syscall"
 
@@ -98,8 +97,6 @@ func run(args []string) (code int, err error) {
 	if err != nil {
 		return 2, err
 	}
-	// The link's thread must find a processor of the runtime whenever it wakes.
-	runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)))
 	net, err := linkemu.New(config)
 	if err != nil {
 		return 1, err

@@ -1,11 +1,14 @@
-// Command interop runs the interoperability matrix: every test case with every pair of endpoints of
+// Command matrix runs the interoperability matrix: every test case with every pair of endpoints of
 // which one is ours, and prints it as a table.
 //
-//	go run ./cmd/interop
-//	go run ./cmd/interop -cases handshake,retry -clients quic-go -servers pquic -keep
+//	go run ./cmd/matrix
+//	go run ./cmd/matrix -cases handshake,retry -clients quic-go -servers pquic -keep
 //
 // Peers that are not installed are skipped with the reason, and so are the cases that need emulated
 // links where network namespaces cannot be made. It exits with 1 if anything failed.
+//
+// The environment variable PQUIC_BIN names a directory that holds pquic-interop; without it, the
+// program is built.
 package main
 
 import (
@@ -28,7 +31,7 @@ import (
 func main() {
 	code, err := run(os.Args[1:])
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "interop:", err)
+		fmt.Fprintln(os.Stderr, "matrix:", err)
 	}
 	os.Exit(code)
 }
@@ -47,7 +50,7 @@ type options struct {
 }
 
 func parse(args []string) (o options, err error) {
-	f := flag.NewFlagSet("interop", flag.ContinueOnError)
+	f := flag.NewFlagSet("matrix", flag.ContinueOnError)
 	f.StringVar(&o.clients, "clients", "", "comma-separated `names` of the clients; without it all that meet our server")
 	f.StringVar(&o.servers, "servers", "", "comma-separated `names` of the servers; without it all that meet our client")
 	f.StringVar(&o.cases, "cases", "all", "comma-separated `names` of the cases")
@@ -60,7 +63,11 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.dir, "dir", "", "`directory` for files and logs; a temporary one without it")
 	f.StringVar(&o.json, "json", "", "`file` for the results as JSON")
 	f.StringVar(&o.markdown, "markdown", "", "`file` for the table")
-	f.StringVar(&o.pquic, "pquic", "", "`path` of pquic-interop; without it, it is built")
+	var built string
+	if dir := os.Getenv("PQUIC_BIN"); dir != "" {
+		built = filepath.Join(dir, "pquic-interop")
+	}
+	f.StringVar(&o.pquic, "pquic", built, "`path` of pquic-interop; without it, it is built")
 	f.StringVar(&o.doq, "doq", "", "`path` of our DNS server over QUIC; without it, it is built")
 	err = f.Parse(args)
 	return o, err
