@@ -16,12 +16,16 @@ type keyUpdateState struct {
 	// per path 0; packets below it belong to the phase before.
 	firstReceived uint64
 	phaseAcked    bool   // a packet we sent in this phase was acknowledged
+	confirmed     bool   // a packet we sent in this phase acknowledges one of the peer's in it
 	phaseStart    uint64 // first packet number we sent in this phase
 	count         uint64 // packets sealed in this phase
 	limit         uint64 // update after this many
 	forged        uint64 // packets that failed authentication, all phases
 	wanted        bool
 }
+
+// unanswered is firstReceived after an update of ours until the peer follows.
+const unanswered = ^uint64(0)
 
 func (k *keyUpdateState) init(*Conn) { k.firstReceived = 0 }
 
@@ -47,7 +51,16 @@ func (c *Conn) open1RTT(pkt []byte, pnOff, pnLen int, p *Path, pn uint64, phase 
 	k := &c.keyUpdate
 	cur := c.keys[level1RTT].open
 	if phase == (c.v.KeyPhase != 0) {
-		return cur.Open(pkt, pnOff, pnLen, uint32(p.ID), pn)
+		payload, err := cur.Open(pkt, pnOff, pnLen, uint32(p.ID), pn)
+		if err == nil && p.ID == 0 && pn < k.firstReceived {
+			// Also the first answer to an update of ours: only packets below it
+			// can be of the phase before.
+			if k.firstReceived == unanswered {
+				c.startKeyDiscard()
+			}
+			k.firstReceived = pn
+		}
+		return payload, err
 	}
 	if k.prev != nil && pn < k.firstReceived {
 		return k.prev.Open(pkt, pnOff, pnLen, uint32(p.ID), pn)
@@ -60,9 +73,13 @@ func (c *Conn) open1RTT(pkt []byte, pnOff, pnLen int, p *Path, pn uint64, phase 
 	if c.v.HandshakeConfirmed == 0 && c.IsServer() {
 		return nil, violation(KeyUpdateError, 0, "key update before the handshake is confirmed")
 	}
-	if !k.phaseAcked && k.count > 0 && c.v.KeyUpdates > 0 && !c.ackedInPhase() {
-		// "An endpoint that receives a packet … with keys that were updated
-		// twice without awaiting confirmation MAY treat this as KEY_UPDATE_ERROR".
+	if c.v.KeyUpdates > 0 && !k.confirmed {
+		// "If an endpoint detects a second update before it has sent any packets
+		// with updated keys containing an acknowledgment for the packet that
+		// initiated the key update, it indicates that its peer has updated keys
+		// twice without awaiting confirmation. An endpoint MAY treat such
+		// consecutive key updates as a connection error of type
+		// KEY_UPDATE_ERROR."
 		// https://www.rfc-editor.org/rfc/rfc9001#section-6.2
 		return nil, violation(KeyUpdateError, 0, "consecutive key updates")
 	}
@@ -93,18 +110,26 @@ func (c *Conn) rotateKeys(firstReceived uint64, trigger string) {
 	k.next = k.next.Update()
 	c.keys[level1RTT].seal = c.keys[level1RTT].seal.Update()
 	k.firstReceived = firstReceived
-	k.count, k.phaseAcked, k.wanted = 0, false, false
+	k.count, k.phaseAcked, k.confirmed, k.wanted = 0, false, false, false
 	k.phaseStart = c.path0.space.sent.Next()
 	c.v.KeyPhase ^= 1
 	c.v.KeyUpdates++
-	// "An endpoint … SHOULD retain old keys … for no more than three times the
-	// PTO".
-	// https://www.rfc-editor.org/rfc/rfc9001#section-6.5
-	c.timers[timerKeyDiscard] = c.now.Add(3 * c.path0.RTT.PTO(c.path0.MaxAckDelay))
+	if firstReceived != unanswered {
+		c.startKeyDiscard()
+	}
 	c.keyUpdated(NoArg{})
 	if c.log != nil {
 		c.log.KeyUpdated(c.now, "1rtt", c.v.KeyUpdates, trigger)
 	}
+}
+
+// startKeyDiscard ends the retention of the old keys in a while.
+//
+// "An endpoint SHOULD retain old read keys for no more than three times the PTO
+// after having received a packet protected using the new keys."
+// https://www.rfc-editor.org/rfc/rfc9001#section-6.5
+func (c *Conn) startKeyDiscard() {
+	c.timers[timerKeyDiscard] = c.now.Add(3 * c.path0.RTT.PTO(c.path0.MaxAckDelay))
 }
 
 // keyUpdated tells that both directions moved to the next key phase. Event "key_updated".
@@ -124,13 +149,16 @@ var opKeyUpdated = protoops.Define(protoops.Key{Name: "key_updated", Param: prot
 	nil)
 
 // sealed counts a packet and starts an update when one is due and allowed.
-func (k *keyUpdateState) sealed(c *Conn) {
+func (k *keyUpdateState) sealed(c *Conn, b *PacketBuilder) {
 	k.count++
+	if b.hasAck && !k.confirmed {
+		k.confirmed = b.path.ID != 0 || b.space.v.LargestAckSent >= k.firstReceived
+	}
 	if k.count < k.limit && !k.wanted && !c.ops.keyUpdateNeeded.Attached() {
 		return
 	}
 	if c.mayUpdateKeys() && c.keyUpdateNeeded(NoArg{}).Yes {
-		c.rotateKeys(^uint64(0), "local_update")
+		c.rotateKeys(unanswered, "local_update")
 	} else if k.count >= 2*k.limit && c.config.KeyUpdateAfter == 0 {
 		// The peer never confirmed the last update; the AEAD must not be used
 		// any longer.
@@ -179,7 +207,7 @@ func (c *Conn) UpdateKeys(now mono.Time) {
 }
 
 func (k *keyUpdateState) discardOld(c *Conn) {
-	if k.prev != nil {
+	if k.prev != nil && k.firstReceived != unanswered {
 		k.prev = nil
 		if c.log != nil {
 			c.log.KeyDiscarded(c.now, "1rtt")

@@ -462,7 +462,7 @@ func (c *Conn) finishPacket(now mono.Time, b *PacketBuilder) int {
 	}
 	c.packetSealed(PacketArg{Path: p, Packet: sent, Level: uint64(b.level)})
 	if b.level == level1RTT {
-		c.keyUpdate.sealed(c)
+		c.keyUpdate.sealed(c, b)
 	}
 	return n
 }

@@ -147,7 +147,7 @@ func (c *Conn) processMaxData(_ *ReceivedPacket, f wire.MaxDataFrame) *Transport
 	blocked := c.flow.credit() == 0
 	c.v.MaxDataRemote = f.Max
 	if blocked {
-		for _, s := range c.streams.byID {
+		for _, s := range c.streams.sorted() {
 			c.streams.markReady(s)
 		}
 	}
@@ -178,6 +178,9 @@ func (c *Conn) processMaxStreams(_ *ReceivedPacket, f wire.MaxStreamsFrame) *Tra
 		return nil
 	}
 	*limit = f.Max
+	if c.v.EarlyDataState == 3 {
+		c.streams.release()
+	}
 	if c.handler != nil {
 		c.handler.StreamsAvailable(c, !f.Uni)
 	}

@@ -47,6 +47,7 @@ type tlsState struct {
 
 type earlyData struct {
 	offered, accepted bool
+	reduced           bool // the server's limits are below those remembered
 }
 
 // maxCryptoBuffer bounds how much handshake data is reassembled.
@@ -125,6 +126,7 @@ func (c *Conn) tlsConfig() *tls.Config {
 	if !c.IsServer() {
 		return cfg
 	}
+	shareTickets(cfg, c.config.TLS)
 	next := cfg.GetConfigForClient
 	cfg.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 		c.handshake.serverName = h.ServerName
@@ -135,12 +137,26 @@ func (c *Conn) tlsConfig() *tls.Config {
 			} else if own != nil {
 				chosen = own.Clone()
 				chosen.MinVersion, chosen.Time = tls.VersionTLS13, cfg.Time
+				shareTickets(chosen, c.config.TLS)
 			}
 		}
 		c.tls.alpn = selectALPN(chosen.NextProtos, h.SupportedProtos)
 		return chosen, nil
 	}
 	return cfg
+}
+
+// shareTickets makes a connection's own clone seal and open session tickets
+// with the keys of the configuration all connections share: keys that crypto/tls
+// makes by itself belong to one tls.Config, and clones would not know each
+// other's tickets.
+func shareTickets(clone, shared *tls.Config) {
+	if clone.WrapSession == nil {
+		clone.WrapSession = shared.EncryptTicket
+	}
+	if clone.UnwrapSession == nil {
+		clone.UnwrapSession = shared.DecryptTicket
+	}
 }
 
 // selectALPN predicts what crypto/tls will select.
@@ -336,6 +352,9 @@ func (c *Conn) completeHandshake() error {
 	c.tls.state = c.tls.conn.ConnectionState()
 	c.tls.done = true
 	if c.tls.early.offered && c.v.EarlyDataState == 1 {
+		if c.tls.early.reduced {
+			return violation(ProtocolViolation, wire.Crypto, "0-RTT accepted with reduced limits")
+		}
 		c.v.EarlyDataState, c.tls.early.accepted = 2, true
 	}
 	c.keys[levelEarly].seal = nil

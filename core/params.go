@@ -198,10 +198,8 @@ func (c *Conn) receiveParams(b []byte) error {
 		// "A server … MUST NOT reduce any limits or alter any values that might
 		// be violated by the client with its 0-RTT data."
 		// https://www.rfc-editor.org/rfc/rfc9000#section-7.4.1
-		c.handshake.remembered = nil
-		if c.v.EarlyDataState == 2 {
-			return violation(ProtocolViolation, wire.Crypto, "0-RTT accepted with reduced limits")
-		}
+		// Whether it accepts the data is known once the handshake completes.
+		c.tls.early.reduced = true
 	}
 	if c.log != nil {
 		c.log.ParametersSet(c.now, false, &tp)

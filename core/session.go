@@ -131,14 +131,28 @@ func (c *Conn) rejectEarlyData() {
 	v := &c.v
 	v.MaxDataRemote, v.MaxStreamsBidiRemote, v.MaxStreamsUniRemote, v.DataSent = 0, 0, 0, 0
 	v.RemoteParams = ParamsView{ActiveConnectionIDLimit: 2}
-	for _, st := range c.streams.byID {
+	for _, st := range c.streams.sorted() {
 		if st.sendHalf != nil {
 			// The application's bytes are still in the FIFO: they are sent again
 			// in 1-RTT, which is what an application that opted into early data
 			// for replay-safe requests wants.
 			st.sendHalf.Rewind(0)
 			c.streams.sched.Idle(&st.entry)
+			if st.sendHalf.ResetRequested != 0 {
+				st.pend |= pendReset
+			}
 		}
+		if st.Flags&flagStopQueued != 0 {
+			st.pend |= pendStop
+		}
+		st.inCtl, st.next = false, nil
+	}
+	c.streams.ctlHead, c.streams.ctlTail = nil, nil
+	c.flow.sentBlocked = 0
+	if c.peerParams != nil {
+		// The parameters of this handshake came with the rejection.
+		c.applyParams(c.peerParams)
+		c.streams.release()
 	}
 	if c.handler != nil {
 		c.handler.EarlyDataRejected(c)

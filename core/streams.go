@@ -1,6 +1,9 @@
 package core
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/pquic-go/pquic/core/mono"
 	"github.com/pquic-go/pquic/core/stream"
 	"github.com/pquic-go/pquic/core/wire"
@@ -121,6 +124,7 @@ type streamSet struct {
 	closedRemote [2]uint64
 	lastID       uint64
 	last         *Stream // most recent lookup
+	scratch      []*Stream
 }
 
 func (s *streamSet) init(c *Conn) {
@@ -255,10 +259,21 @@ func (s *streamSet) initialSendLimit(id uint64) uint64 {
 	return p.StreamDataBidiLocal
 }
 
+// sorted returns the streams held by ascending ID, until the next call: what is
+// done for all of them happens in the same order in every run.
+func (s *streamSet) sorted() []*Stream {
+	s.scratch = s.scratch[:0]
+	for _, st := range s.byID {
+		s.scratch = append(s.scratch, st)
+	}
+	slices.SortFunc(s.scratch, func(a, b *Stream) int { return cmp.Compare(a.ID, b.ID) })
+	return s.scratch
+}
+
 // applyLimits raises the limits of streams opened before the peer's parameters
 // were known.
 func (s *streamSet) applyLimits(*wire.TransportParameters) {
-	for _, st := range s.byID {
+	for _, st := range s.sorted() {
 		if st.sendHalf != nil && st.sendHalf.SetMaxStreamData(s.initialSendLimit(st.ID)) {
 			s.markReady(st)
 		}
@@ -325,9 +340,36 @@ func (c *Conn) StreamWritten(now mono.Time, s *Stream) {
 	c.wake()
 }
 
+// withheld reports whether nothing may be sent about a stream: it was opened in
+// 0-RTT, and the server that rejected this allows fewer streams than the ticket
+// remembered.
+func (s *streamSet) withheld(st *Stream) bool {
+	if s.conn.v.EarlyDataState != 3 || !s.isLocal(st.ID) {
+		return false
+	}
+	_, limit := s.counters(st.ID)
+	return st.ID>>2 >= *limit
+}
+
+// release takes up streams that were withheld, now that the peer allows more.
+func (s *streamSet) release() {
+	for _, st := range s.sorted() {
+		if s.isLocal(st.ID) && !s.withheld(st) {
+			s.markReady(st)
+			if st.pend != 0 {
+				s.queueControl(st, st.pend)
+			}
+		}
+	}
+}
+
 // markReady files the stream with the scheduler if it has anything to send.
 func (s *streamSet) markReady(st *Stream) {
 	if st.sendHalf == nil || st.sendDone {
+		return
+	}
+	if s.withheld(st) {
+		s.sched.Idle(&st.entry)
 		return
 	}
 	if st.sendHalf.Pending(s.conn.flow.credit()) {
@@ -398,7 +440,7 @@ func (c *Conn) maxStreamDataUpdateNative(a StreamArg) Decision {
 // queueControl queues frames about a stream.
 func (s *streamSet) queueControl(st *Stream, p streamPend) {
 	st.pend |= p
-	if st.inCtl {
+	if st.inCtl || s.withheld(st) {
 		return
 	}
 	st.inCtl = true

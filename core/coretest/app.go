@@ -259,8 +259,8 @@ func (a *App) dump() {
 	tb.Logf("  %s of %v: %d of %d requests done, %d bytes verified, streams held %d (by the engine %d), closed %v gone %v err %v",
 		side, a.Conn.ODCID(), a.Completed, len(a.Transfers), a.Verified, len(a.streams), a.Conn.OpenStreams(), a.Ended, a.Freed, a.Err)
 	st := a.Conn.Stats()
-	tb.Logf("    conn %+v", st.ConnView)
-	tb.Logf("    path %+v", st.Path)
+	tb.Logf("    conn %s", nonzero(st.ConnView))
+	tb.Logf("    path %s", nonzero(st.Path))
 	n := 0
 	for id, s := range a.streams {
 		if n++; n > 4 {

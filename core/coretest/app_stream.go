@@ -234,10 +234,10 @@ func (a *App) push(h header) {
 func (s *appStream) describe() string {
 	out := fmt.Sprintf("wrote %d, left %d, fin %v, stopped %v; read %d, left %d, done %v", s.at, s.left, s.finished, s.stopped, s.inAt, s.inLeft, s.inDone)
 	if v := s.s.SendView(); v != nil {
-		out += fmt.Sprintf("; send %+v", *v)
+		out += fmt.Sprintf("; send {%s}", nonzero(*v))
 	}
 	if v := s.s.RecvView(); v != nil {
-		out += fmt.Sprintf("; recv %+v", *v)
+		out += fmt.Sprintf("; recv {%s}", nonzero(*v))
 	}
 	return out
 }

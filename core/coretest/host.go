@@ -300,7 +300,7 @@ func (h *Host) accept(c *core.Conn) error {
 func (h *Host) dump() {
 	tb := h.sim.TB
 	tb.Helper()
-	tb.Logf("host %s: %d connections, %+v, %+v", h.Name, h.Endpoint.Len(), h.Endpoint.Stats(), h.counts)
+	tb.Logf("host %s: %s; driver: %s", h.Name, nonzero(h.Endpoint.Stats()), nonzero(h.counts))
 	for n, a := range h.Apps {
 		if n >= 8 {
 			tb.Logf("  … and %d more", len(h.Apps)-n)

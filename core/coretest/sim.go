@@ -185,7 +185,7 @@ func testName(tb testing.TB) string {
 func (s *Sim) Dump() {
 	s.TB.Helper()
 	for _, l := range s.links {
-		s.TB.Logf("link %s: %+v", l.Name, l.Stats)
+		s.TB.Logf("link %s: %s", l.Name, nonzero(l.Stats))
 	}
 	for _, h := range s.hosts {
 		h.dump()
