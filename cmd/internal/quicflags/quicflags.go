@@ -1,0 +1,142 @@
+// Package quicflags holds the flags about the QUIC connections themselves,
+// which servers and clients share.
+package quicflags
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/pquic-go/pquic/cmd/internal/cliutil"
+	"github.com/pquic-go/pquic/cmd/internal/qlogdir"
+	"github.com/pquic-go/pquic/core"
+	"github.com/pquic-go/pquic/core/congestion"
+	"github.com/pquic-go/pquic/hoststack"
+)
+
+// Options are the flags' values. A zero value means the engine's default.
+type Options struct {
+	CC              string
+	StreamScheduler string
+	InitialWindow   int
+	FlowControl     uint64
+	MaxUDPPayload   uint64
+	IdleTimeout     time.Duration
+	QlogDir         string
+	QlogNames       string
+	KeyLog          string
+	Verbose         bool
+}
+
+// Defaults are shown in the help; they are the engine's own.
+func Defaults() Options {
+	return Options{CC: "cubic", StreamScheduler: "rr", InitialWindow: 10, FlowControl: 512 << 10, IdleTimeout: 30 * time.Second, QlogNames: "drafts"}
+}
+
+// Schedulers are the names of the stream schedulers.
+var Schedulers = []string{"rr", "prio", "sprio"}
+
+// Flags returns the flags that set o.
+func (o *Options) Flags() []cli.Flag {
+	const quic, debug = "QUIC", "LOGS"
+	return []cli.Flag{
+		cliutil.Flag{
+			Name: "cc", Category: quic, Usage: "congestion control `ALGORITHM`: " + cliutil.OneOf(congestion.Names()),
+		}.Choice(&o.CC, congestion.Names()...),
+		cliutil.Flag{
+			Name: "stream-scheduler", Aliases: []string{"ssc"}, Category: quic,
+			Usage: "how streams share a connection: `SCHEDULER` rr (in turn), prio (by weight) or sprio (strictly by priority)",
+		}.Choice(&o.StreamScheduler, Schedulers...),
+		cliutil.Flag{
+			Name: "initial-window", Aliases: []string{"c"}, Category: quic, Usage: "initial congestion window in `PACKETS`",
+		}.Int(&o.InitialWindow, 2, 10000),
+		cliutil.Flag{
+			Name: "flow-control", Aliases: []string{"f"}, Category: quic,
+			Usage: "initial flow control window of a stream, `SIZE` in bytes or with a unit such as 32KiB; a connection gets half as much again, both grow as needed",
+		}.Size(&o.FlowControl, 4<<10, 1<<30),
+		cliutil.Flag{
+			Name: "max-udp-payload", Category: quic, Usage: "send and accept UDP payloads of at most `BYTES`; by default what the path carries",
+		}.Size(&o.MaxUDPPayload, 1200, 65527),
+		cliutil.Flag{
+			Name: "idle-timeout", Category: quic, Usage: "give up a connection after `TIME` without a packet",
+		}.Duration(&o.IdleTimeout, time.Millisecond, time.Hour),
+		cliutil.Flag{
+			Name: "qlog", Category: debug, Env: []string{"QLOGDIR"}, Usage: "write a qlog trace of each connection to `DIR`",
+		}.String(&o.QlogDir),
+		cliutil.Flag{
+			Name: "qlog-names", Category: debug, Usage: "name events as the current `DRAFTS` do (drafts) or as the diagrams of qvis want them (qvis)",
+		}.Choice(&o.QlogNames, "drafts", "qvis"),
+		cliutil.Flag{
+			Name: "keylog", Category: debug, Env: []string{"SSLKEYLOGFILE"}, Usage: "append TLS secrets to `FILE`, for Wireshark; whoever has it can read the connections",
+		}.String(&o.KeyLog),
+		cliutil.Flag{Name: "verbose", Aliases: []string{"v"}, Category: debug, Usage: "log every connection and request"}.Bool(&o.Verbose),
+	}
+}
+
+// Logger returns a logger to w as Verbose asks for.
+func (o *Options) Logger(w io.Writer) *slog.Logger {
+	level := slog.LevelInfo
+	if o.Verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: shortTime}))
+}
+
+// shortTime leaves the date out of log lines, which systemd adds anyway.
+func shortTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.String(slog.TimeKey, a.Value.Time().Format("15:04:05.000"))
+	}
+	return a
+}
+
+// A Setup is what came of the flags: a configuration to complete with TLS, and
+// files to close at the end.
+type Setup struct {
+	Config *hoststack.Config
+	KeyLog io.Writer // nil: none
+
+	qlog   *qlogdir.Dir
+	keyLog io.Closer
+}
+
+// Setup opens the files the flags name.
+func (o *Options) Setup(program string, log *slog.Logger) (*Setup, error) {
+	s := &Setup{Config: &hoststack.Config{Core: core.Config{
+		CongestionControl: o.CC,
+		StreamScheduler:   o.StreamScheduler,
+		InitialWindow:     o.InitialWindow,
+		StreamWindow:      o.FlowControl,
+		ConnWindow:        o.FlowControl + o.FlowControl/2,
+		MaxUDPPayload:     uint16(o.MaxUDPPayload),
+		MaxIdleTimeout:    o.IdleTimeout,
+	}}}
+	if o.KeyLog != "" {
+		f, err := hoststack.OpenKeyLog(o.KeyLog)
+		if err != nil {
+			return nil, fmt.Errorf("--keylog: %w", err)
+		}
+		s.KeyLog, s.keyLog = f, f
+	}
+	if o.QlogDir != "" {
+		var err error
+		s.qlog, err = qlogdir.New(o.QlogDir, program, o.QlogNames == "qvis", func(err error) { log.Warn("a trace is incomplete", "error", err) })
+		if err != nil {
+			s.Close()
+			return nil, fmt.Errorf("--qlog: %w", err)
+		}
+		s.Config.Core.Qlog = s.qlog.Trace
+	}
+	return s, nil
+}
+
+// Close closes the files. The connections that write to them should have ended.
+func (s *Setup) Close() {
+	s.qlog.Close()
+	if s.keyLog != nil {
+		_ = s.keyLog.Close()
+	}
+}
