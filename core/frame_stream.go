@@ -298,6 +298,7 @@ func (c *Conn) writeStreamFrame(b *PacketBuilder, s *Stream, room int) bool {
 	c.streams.sched.Sent(&s.entry, n)
 	if !s.sendHalf.Pending(c.flow.credit()) {
 		c.streams.markReady(s)
+		c.widenSendBuffer(b.path, s)
 		if c.flow.credit() == 0 && c.flow.sentBlocked != c.v.MaxDataRemote+1 {
 			c.flow.sentBlocked = c.v.MaxDataRemote + 1
 			c.pend |= pendDataBlocked

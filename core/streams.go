@@ -225,6 +225,7 @@ func (s *streamSet) add(id uint64) *Stream {
 	if local || !uni {
 		st.sendHalf = &st.inStore.send
 		st.inStore.sendFIFO.Init(0, c.config.SendBuffer)
+		st.inStore.sendFIFO.SetLimit(firstSendBuffer)
 		st.sendHalf.Init(id, &st.inStore.sendFIFO, s.initialSendLimit(id))
 	} else {
 		st.sendDone = true
@@ -360,6 +361,22 @@ func (s *streamSet) release() {
 				s.queueControl(st, st.pend)
 			}
 		}
+	}
+}
+
+// firstSendBuffer is what an application may write ahead at first, in bytes.
+const firstSendBuffer = 128 << 10
+
+// widenSendBuffer lets the application write further ahead when the buffer is
+// what limits a stream: everything in it is in flight, and the window would
+// carry more.
+func (c *Conn) widenSendBuffer(p *Path, s *Stream) {
+	f := s.SendFIFO()
+	if f.Len() < f.Limit()/2 || p.Congestion.BytesInFlight+p.MTU > p.Congestion.CongestionWindow || f.Closed() {
+		return
+	}
+	if f.RaiseLimit() && c.handler != nil {
+		c.handler.StreamWritable(c, s)
 	}
 }
 

@@ -52,7 +52,7 @@ func (s *Stream) writeEnd() error {
 // awaitWritable sleeps until want bytes are free, or half of the FIFO: waking
 // a writer for each acknowledgment would cost more than it brings.
 func (s *Stream) awaitWritable(want int) {
-	s.writeWants.Store(int64(min(want, s.send.Max()/2)))
+	s.writeWants.Store(int64(min(want, s.send.Limit()/2)))
 	w := s.writer.arm()
 	if s.writable() || s.writeEnd() != nil {
 		s.writer.disarm(w)
@@ -63,7 +63,7 @@ func (s *Stream) awaitWritable(want int) {
 
 // writable reports whether as much is free as the writer waits for.
 func (s *Stream) writable() bool {
-	return int64(s.send.Max()-s.send.Len()) >= s.writeWants.Load()
+	return int64(s.send.Limit()-s.send.Len()) >= s.writeWants.Load()
 }
 
 // ReadFrom writes all that r has, reading straight into the send FIFO. See

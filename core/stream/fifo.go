@@ -34,6 +34,9 @@ type FIFO struct {
 	// Sizes as exponents of two.
 	initialLog, maxLog uint8
 	side               Side
+	// limitLog is what Write fills the FIFO to at present, at most maxLog; 0
+	// means maxLog. The consumer raises it.
+	limitLog atomic.Uint32
 }
 
 // control holds the indices. Each side owns a cache line: it writes only
@@ -103,7 +106,33 @@ func (f *FIFO) Init(initial, max int) {
 	f.words.reset()
 	f.maxLog = sizeLog(max)
 	f.initialLog = min(sizeLog(initial), f.maxLog)
+	f.limitLog.Store(0)
 	f.side = bothSides
+}
+
+// SetLimit makes Write fill the FIFO to n bytes only, until RaiseLimit: a
+// thousand streams that could hold megabytes each should not, when kilobytes
+// keep their senders busy. Before either side uses f.
+func (f *FIFO) SetLimit(n int) { f.limitLog.Store(uint32(min(sizeLog(n), f.maxLog))) }
+
+// Limit returns how many bytes Write fills the FIFO to at present. Either side
+// may call it.
+func (f *FIFO) Limit() int {
+	if l := f.limitLog.Load(); l != 0 {
+		return 1 << l
+	}
+	return f.Max()
+}
+
+// RaiseLimit doubles Limit and reports whether that was possible. The caller
+// then asks TakeWriter. Consumer only.
+func (f *FIFO) RaiseLimit() bool {
+	l := f.limitLog.Load()
+	if l == 0 || l >= uint32(f.maxLog) {
+		return false
+	}
+	f.limitLog.Store(l + 1)
+	return true
 }
 
 // sizeLog returns the exponent of the smallest permitted ring holding n bytes.
@@ -231,19 +260,19 @@ func (f *FIFO) Free() int {
 	}
 	c := f.ctl.Load()
 	if c == nil {
-		return f.Max()
+		return f.Limit()
 	}
-	return int(f.room(c, c.tail.Load(), uint64(f.Max())))
+	return int(f.room(c, c.tail.Load(), uint64(f.Limit())))
 }
 
 // room returns how many of n bytes may be added at tail.
 func (f *FIFO) room(c *control, tail, n uint64) uint64 {
-	limit := uint64(1) << f.maxLog
-	if free := limit - (tail - c.headSeen); free >= n {
+	limit := uint64(f.Limit())
+	if free := limit - min(tail-c.headSeen, limit); free >= n {
 		return n
 	}
 	c.headSeen = f.loadHead(c)
-	return min(n, limit-(tail-c.headSeen))
+	return min(n, limit-min(tail-c.headSeen, limit))
 }
 
 // WriteAt puts p at offset off, anywhere between Tail and Head+Max, without

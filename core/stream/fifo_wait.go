@@ -134,14 +134,14 @@ func (f *FIFO) TakeReader() bool {
 }
 
 // ArmWriter announces that the producer is about to sleep until free bytes can
-// be written (at least 1, at most Max: asking for half of Max spares wake-ups)
+// be written (at least 1, at most Limit: asking for half of it spares wake-ups)
 // or the consumer closes its end. It reports false, withdrawing the
 // announcement, if that is the case already. Producer only.
 func (f *FIFO) ArmWriter(free int) bool {
-	free = min(max(free, 1), f.Max(), math.MaxUint32>>1)
+	free = min(max(free, 1), f.Limit(), math.MaxUint32>>1)
 	w := f.sides()
 	w.wantWrite.Store(uint32(free))
-	if w.readEnd.Load() != endOpen || f.Max()-f.Len() >= free {
+	if w.readEnd.Load() != endOpen || f.Limit()-f.Len() >= free {
 		w.wantWrite.Store(0)
 		return false
 	}
@@ -159,7 +159,7 @@ func (f *FIFO) TakeWriter() bool {
 	if want == 0 {
 		return false
 	}
-	if w.readEnd.Load() == endOpen && uint64(f.Max()-f.Len()) < uint64(want) {
+	if w.readEnd.Load() == endOpen && f.Limit()-f.Len() < int(want) {
 		return false
 	}
 	return w.wantWrite.Swap(0) != 0
