@@ -76,7 +76,7 @@ func (o *Outcome) check() error {
 		want = len(o.Names)
 	}
 	conns := o.served()
-	// Under loss a client may give a connection up for a new one, as the interop runner forbids.
+	// Giving a connection up for a new one does not count as coping with a bad link.
 	if len(conns) != want {
 		return fmt.Errorf("%d handshakes, want %d", len(conns), want)
 	}

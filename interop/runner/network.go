@@ -2,9 +2,11 @@ package runner
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os/exec"
+	"sync/atomic"
 
 	"github.com/pquic-go/pquic/bench/linkemu"
 	"github.com/pquic-go/pquic/interop/capture"
@@ -82,14 +84,24 @@ func newLoopback(c *Case, full bool, seed uint64) (network, error) {
 	return n, nil
 }
 
-// freePort finds a UDP port that is free now.
+// ports are those below the ones that systems give to sockets that do not ask for any.
+const firstPort, lastPort = 20000, 32000
+
+var nextPort atomic.Uint32
+
+func init() { nextPort.Store(firstPort + rand.Uint32N(lastPort-firstPort)) }
+
+// freePort finds a UDP port that nobody else will take before the server does: each is given out once.
 func freePort(host string) (netip.AddrPort, error) {
-	c, err := net.ListenPacket("udp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return netip.AddrPort{}, err
+	var err error
+	for range 100 {
+		port := firstPort + nextPort.Add(1)%(lastPort-firstPort)
+		var c net.PacketConn
+		if c, err = net.ListenPacket("udp", net.JoinHostPort(host, fmt.Sprint(port))); err == nil {
+			return netip.AddrPortFrom(netip.MustParseAddr(host), uint16(port)), c.Close()
+		}
 	}
-	a := c.LocalAddr().(*net.UDPAddr).AddrPort()
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), c.Close()
+	return netip.AddrPort{}, err
 }
 
 func (n *loopback) listen() netip.AddrPort    { return n.server }
