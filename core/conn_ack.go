@@ -474,6 +474,10 @@ func (c *Conn) frameFate(p *Path, s *numberSpace, sent *SentPacket, r *frameReco
 		c.streamFate(r, acked)
 		return
 	}
+	if r.stream != nil && r.stream.plugin != nil {
+		c.pluginStreamFate(r, acked)
+		return
+	}
 	i, native := frameIndex(r.typ)
 	fate := FateLost
 	if acked {
@@ -538,8 +542,6 @@ func (c *Conn) frameAcked(p *Path, s *numberSpace, r *frameRecord) {
 		c.handshake.newToken = nil
 	case wire.HandshakeDone:
 		c.v.HandshakeDoneAcked = 1
-	case pluginStreamRecord:
-		c.pluginStreamFate(r, true)
 	}
 }
 
@@ -651,8 +653,6 @@ func (c *Conn) frameLost(p *Path, s *numberSpace, r *frameRecord) {
 		if r.off == c.ackFreq.sentSeq {
 			c.pend |= pendAckFrequency
 		}
-	case pluginStreamRecord:
-		c.pluginStreamFate(r, false)
 	}
 }
 
@@ -712,7 +712,7 @@ func (c *Conn) spaceDataPending(s *numberSpace) bool {
 	if c.crypto[s.id].pending() {
 		return true
 	}
-	return s.id == appSpace && (c.streams.sched.Len() > 0 || c.pend != 0 || c.streams.ctlHead != nil || len(c.plug.reserved) > 0)
+	return s.id == appSpace && (c.streams.sched.Len() > 0 || c.pend != 0 || c.streams.ctlHead != nil || c.plug.waiting > 0)
 }
 
 func writeAckFrame(c *Conn, b *PacketBuilder) {

@@ -585,6 +585,9 @@ func (c *Conn) requeueFrame(p *Path, s *numberSpace, r *frameRecord) {
 		// A second RETIRE_CONNECTION_ID waits for the first one's loss; the
 		// others carry nothing that could be missed.
 	case pluginStreamRecord:
+		r.stream.plugin.send.Requeue(r.off, int(r.n))
+	case pluginCreditRecord:
+		c.pluginStreamFate(r, false)
 	default:
 		c.frameLost(p, s, r)
 	}

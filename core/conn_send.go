@@ -242,12 +242,13 @@ func (c *Conn) scheduleFramesNative(a BuilderArg) protoops.None {
 	}
 	if b.level == level1RTT || b.level == levelEarly {
 		c.writeControl(b)
-		c.writeReserved(b)
+		c.writeReserved(b, false)
 		c.writeStreamControl(b)
 		if b.level == level1RTT || c.v.EarlyDataState == 1 {
 			c.writeStreams(b)
 		}
 		c.writePluginStreams(b)
+		c.writeReserved(b, true)
 	}
 	if b.space.id == appSpace && len(b.b) == at && !b.full {
 		c.noteUnderutilized(p)
@@ -423,9 +424,7 @@ var controlOrder = [...]struct {
 // writeUncontrolled writes what may go when the congestion window is full:
 // plugins' frames that are not congestion-controlled.
 func (c *Conn) writeUncontrolled(b *PacketBuilder) {
-	if b.level == level1RTT && len(c.plug.reserved) > 0 {
-		c.writeReserved(b)
-	}
+	c.writeReserved(b, false)
 }
 
 // finishPacket completes, seals and records the packet; it returns its length.

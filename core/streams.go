@@ -47,6 +47,8 @@ type Stream struct {
 	sendHalf *stream.Send // nil on a stream we only receive on
 	recvHalf *stream.Recv // nil on a stream we only send on
 
+	plugin *PluginStream // set on the shell of one
+
 	pend     streamPend
 	inCtl    bool
 	next     *Stream // in streamSet.ctl
