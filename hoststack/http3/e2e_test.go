@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pquic-go/pquic/core"
 	"github.com/pquic-go/pquic/hoststack"
 	"github.com/pquic-go/pquic/hoststack/http3"
 )
@@ -262,7 +263,7 @@ func TestUDPEarlyData(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		early[r.Method+r.URL.Path] = !r.TLS.HandshakeComplete
-	})}, &hoststack.Config{Early: true})
+	})}, &hoststack.Config{Early: true, Core: core.Config{Allow0RTT: true}})
 	cfg := clientTLS(t)
 	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(10)
 	for i := range 2 {

@@ -12,6 +12,7 @@ import (
 	"net/textproto"
 	"reflect"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -159,6 +160,7 @@ func TestLargeBodies(t *testing.T) {
 	hash := sha256.New()
 	_, _ = io.Copy(hash, &zeros{size})
 	want := hash.Sum(nil)
+	defer debug.SetGCPercent(debug.SetGCPercent(20)) // what is held is to show, not what is not collected
 
 	handlers := map[string]func(http.ResponseWriter, *http.Request){
 		"copy":  func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, &zeros{size}) },
@@ -193,7 +195,7 @@ func TestLargeBodies(t *testing.T) {
 			if err != nil || n != size || !bytes.Equal(hash.Sum(nil), want) {
 				t.Errorf("got %d bytes, %v", n, err)
 			}
-			if held := int64(after.HeapSys) - int64(before.HeapSys); held > 48<<20 {
+			if held := int64(after.HeapSys) - int64(before.HeapSys); held > 64<<20 {
 				t.Errorf("the heap grew by %d bytes for a body of %d", held, size)
 			}
 		})
