@@ -38,7 +38,18 @@ func ParseAck(b []byte) (f AckFrame, n int) {
 	if !isType(b, Ack) && !isType(b, AckECN) {
 		return f, 0
 	}
-	r := reader{b: b, n: 1}
+	return ParseAckBody(b, 1, b[0] == byte(AckECN))
+}
+
+// ParseAckBody parses what follows the type of an ACK frame from b[at:] on, with
+// ECN counts if ecn is set: for extensions whose acknowledgments have the same
+// body after fields of their own. at must be positive. n is where the body ends
+// in b, 0 if it is malformed.
+func ParseAckBody(b []byte, at int, ecn bool) (f AckFrame, n int) {
+	if at <= 0 || at > len(b) {
+		return f, 0
+	}
+	r := reader{b: b, n: at}
 	f.Largest = r.varint()
 	f.DelayRaw = r.varint()
 	f.RangeCount = r.varint()
@@ -63,7 +74,7 @@ func ParseAck(b []byte) (f AckFrame, n int) {
 		smallest -= gap + length + 2
 	}
 	f.ranges = b[start:r.n:r.n]
-	if b[0] == byte(AckECN) {
+	if ecn {
 		f.ECN = true
 		f.ECT0 = r.varint()
 		f.ECT1 = r.varint()
@@ -144,9 +155,24 @@ func AppendAck[R ~struct{ Lo, Hi uint64 }](b []byte, typ FrameType, ranges []R, 
 	if len(ranges) == 0 {
 		return b
 	}
+	n := len(b)
+	b = AppendAckBody(append(b, byte(typ)), ranges, delayRaw, ecn, typ == AckECN, maxLen-1)
+	if len(b) == n+1 {
+		return b[:n]
+	}
+	return b
+}
+
+// AppendAckBody appends what follows the type of an ACK frame, at most maxLen
+// bytes of it, with ECN counts if counts is set; nothing if there is no room.
+// See AppendAck.
+func AppendAckBody[R ~struct{ Lo, Hi uint64 }](b []byte, ranges []R, delayRaw uint64, ecn ECNCounts, counts bool, maxLen int) []byte {
+	if len(ranges) == 0 {
+		return b
+	}
 	first := PNRange(ranges[0])
-	room := maxLen - 1 - VarintLen(first.Hi) - VarintLen(delayRaw) - VarintLen(first.Hi-first.Lo)
-	if typ == AckECN {
+	room := maxLen - VarintLen(first.Hi) - VarintLen(delayRaw) - VarintLen(first.Hi-first.Lo)
+	if counts {
 		room -= ecn.len()
 	}
 	count, room := fitAckRanges(ranges, room)
@@ -154,7 +180,6 @@ func AppendAck[R ~struct{ Lo, Hi uint64 }](b []byte, typ FrameType, ranges []R, 
 		return b
 	}
 
-	b = append(b, byte(typ))
 	b = AppendVarint(b, first.Hi)
 	b = AppendVarint(b, delayRaw)
 	b = AppendVarint(b, uint64(count))
@@ -166,7 +191,7 @@ func AppendAck[R ~struct{ Lo, Hi uint64 }](b []byte, typ FrameType, ranges []R, 
 		b = AppendVarint(b, r.Hi-r.Lo)
 		smallest = r.Lo
 	}
-	if typ == AckECN {
+	if counts {
 		b = AppendVarint(b, ecn.ECT0)
 		b = AppendVarint(b, ecn.ECT1)
 		b = AppendVarint(b, ecn.CE)
