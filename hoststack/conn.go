@@ -234,6 +234,9 @@ func (c *Conn) Stats() core.Stats {
 	return s
 }
 
+// Transport returns the transport the connection runs on.
+func (c *Conn) Transport() *Transport { return c.w.group }
+
 // LocalAddr returns the address on this host that the connection uses now.
 func (c *Conn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(*c.local.Load()) }
 
@@ -273,20 +276,20 @@ func (e *connEvents) StreamOpened(_ *core.Conn, s *core.Stream) {
 
 func (e *connEvents) StreamReadable(_ *core.Conn, s *core.Stream) {
 	if st, ok := s.User.(*Stream); ok {
-		e.w.wakeLater(&st.reader)
+		st.reader.queue(&e.w.readers)
 	}
 }
 
 func (e *connEvents) StreamWritable(_ *core.Conn, s *core.Stream) {
 	if st, ok := s.User.(*Stream); ok && st.writer.waiting() && st.writable() {
-		e.w.wakeLater(&st.writer)
+		st.writer.queue(&e.w.writers)
 	}
 }
 
 func (e *connEvents) StreamReset(_ *core.Conn, s *core.Stream, _ uint64) {
 	// The FIFO carries the code, behind the bytes still to be delivered.
 	if st, ok := s.User.(*Stream); ok {
-		e.w.wakeLater(&st.reader)
+		st.reader.queue(&e.w.readers)
 	}
 }
 
@@ -294,15 +297,15 @@ func (e *connEvents) StreamStopped(_ *core.Conn, s *core.Stream, code uint64) {
 	if st, ok := s.User.(*Stream); ok {
 		var err error = &StreamError{ID: st.id, Code: code, Remote: true}
 		st.writeErr.CompareAndSwap(nil, &err)
-		e.w.wakeLater(&st.writer)
+		st.writer.queue(&e.w.writers)
 	}
 }
 
 func (e *connEvents) StreamClosed(_ *core.Conn, s *core.Stream) {
 	if st, ok := s.User.(*Stream); ok {
 		st.forget()
-		e.w.wakeLater(&st.reader)
-		e.w.wakeLater(&st.writer)
+		st.reader.queue(&e.w.readers)
+		st.writer.queue(&e.w.writers)
 	}
 }
 

@@ -15,7 +15,8 @@ var waiters = sync.Pool{New: func() any { return &waiter{ch: make(chan struct{},
 // A waitSlot holds the waiter of the goroutine that sleeps for one condition.
 // At most one goroutine uses a slot at a time; anybody may wake it.
 type waitSlot struct {
-	p atomic.Pointer[waiter]
+	p      atomic.Pointer[waiter]
+	queued bool // in a worker's list of slots to wake; the worker's
 }
 
 // arm announces that the caller is about to sleep. The caller then looks once

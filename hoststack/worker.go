@@ -44,6 +44,11 @@ const (
 	spinAfter = 4
 	// spinBytes: larger batches are bulk, where waiting makes batches larger.
 	spinBytes = 8 << 10
+	// wakeBytes and wakeTime bound how much may arrive, and for how long,
+	// before readers are woken though more keeps coming: half of the initial
+	// stream window, and little against a round trip.
+	wakeBytes = 256 << 10
+	wakeTime  = 200 * time.Microsecond
 )
 
 // A worker owns a datapath, an endpoint and all its connections. Fields
@@ -61,11 +66,14 @@ type worker struct {
 	out   []Packet
 	sent  []sentRun
 
-	wakeups  []*waitSlot // sleepers to wake when the batch is done
-	conns    int
-	stopping bool
-	closed   bool           // the goroutine has ended, the datapath is closed
-	tokens   *token.Keyring // servers only
+	readers     []*waitSlot // to wake when nothing more arrives, see wakeReaders
+	unread      int         // bytes received since readers were last woken,
+	unreadSince mono.Time   // the first of them at this time
+	writers     []*waitSlot // to wake at the end of the turn
+	conns       int
+	stopping    bool
+	closed      bool           // the goroutine has ended, the datapath is closed
+	tokens      *token.Keyring // servers only
 
 	shortWaits int // goroutine's own
 	wasParked  bool
@@ -129,7 +137,7 @@ func (w *worker) serve(flushes int) {
 		}
 		w.flush(flushes)
 	}
-	w.wakeSleepers()
+	wakeAll(&w.writers)
 }
 
 func (w *worker) serveInbox() {
@@ -176,7 +184,12 @@ func (w *worker) feed(batch []Packet) {
 	w.ep.EndBatch(w.now)
 	w.stats.bytesReceived.Add(uint64(bytes))
 	w.stats.batchesReceived.Add(1)
-	w.wakeSleepers()
+	if w.unread == 0 {
+		w.unreadSince = w.now
+	}
+	if w.unread += bytes; w.unread >= wakeBytes || w.now.Sub(w.unreadSince) >= wakeTime {
+		w.wakeReaders()
+	}
 }
 
 // flush sends what the engine has, at most limit batches.
@@ -271,20 +284,28 @@ func (w *worker) sendFailed(run *sentRun, p *Packet, err error) {
 	run.conn.PathSocketError(w.now, path, tooLarge)
 }
 
-// wakeSleepers wakes the applications that this turn has something for. They
-// are woken together, once the engine is done with the batch.
-func (w *worker) wakeSleepers() {
-	for i, s := range w.wakeups {
-		s.wake()
-		w.wakeups[i] = nil
-	}
-	w.wakeups = w.wakeups[:0]
+// wakeReaders wakes the readers that have something to read. While datagrams
+// keep coming it is put off: a reader woken for each batch would find little,
+// sleep again, and cost more in waking than in reading.
+func (w *worker) wakeReaders() {
+	w.unread = 0
+	wakeAll(&w.readers)
 }
 
-// wakeLater notes that the sleeper in s, if any, has to be woken.
-func (w *worker) wakeLater(s *waitSlot) {
-	if s.waiting() {
-		w.wakeups = append(w.wakeups, s)
+func wakeAll(slots *[]*waitSlot) {
+	for i, s := range *slots {
+		s.queued = false
+		s.wake()
+		(*slots)[i] = nil
+	}
+	*slots = (*slots)[:0]
+}
+
+// queue puts s in a list of slots to wake, once, if somebody sleeps there.
+func (s *waitSlot) queue(list *[]*waitSlot) {
+	if !s.queued && s.waiting() {
+		s.queued = true
+		*list = append(*list, s)
 	}
 }
 
@@ -292,7 +313,11 @@ func (w *worker) wakeLater(s *waitSlot) {
 // goroutine owning the worker.
 func (w *worker) receive() (int, error) {
 	if w.ep.HasWork() {
-		return w.dp.ReadBatch(w.batch, 0, nil)
+		n, err := w.dp.ReadBatch(w.batch, 0, nil)
+		if n == 0 {
+			w.wakeReaders()
+		}
+		return n, err
 	}
 	start := w.now
 	deadline := w.ep.Deadline()
@@ -303,6 +328,9 @@ func (w *worker) receive() (int, error) {
 	if n == 0 && err == nil && w.inbox.empty() && now().Before(deadline) {
 		n, err = w.dp.ReadBatch(w.batch, deadline, w.parkFunc)
 		w.acquire()
+	}
+	if n == 0 {
+		w.wakeReaders()
 	}
 	w.judgeWait(start, n)
 	return n, err
@@ -317,6 +345,7 @@ func (w *worker) spin(start, deadline mono.Time) (int, error) {
 		if n > 0 || err != nil {
 			return n, err
 		}
+		w.wakeReaders()
 		if t := now(); !w.inbox.empty() || !t.Before(deadline) || t.After(end) {
 			return 0, nil
 		}
@@ -344,6 +373,7 @@ func (w *worker) judgeWait(start mono.Time, n int) {
 // there is work after all. ReadBatch calls it each time it is about to sleep.
 func (w *worker) park() bool {
 	w.acquire()
+	w.wakeReaders()
 	if !w.inbox.empty() || w.ep.HasWork() {
 		return false
 	}
@@ -388,6 +418,7 @@ func (w *worker) poke() {
 // release ends a claim. What is left to do, or a deadline that has come
 // nearer, is the worker goroutine's.
 func (w *worker) release() {
+	w.wakeReaders()
 	if w.closed {
 		w.state.Store(parked)
 		return
@@ -440,7 +471,8 @@ func (w *worker) shutdown() {
 	w.dp.Close()
 	w.closed = true
 	w.serveInbox()
-	w.wakeSleepers()
+	w.wakeReaders()
+	wakeAll(&w.writers)
 	w.state.Store(parked)
 	w.poke()
 }

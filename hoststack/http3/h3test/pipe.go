@@ -16,8 +16,9 @@ type pipe struct {
 	cond sync.Cond
 	size int // the buffer's bound: the flow-control window
 
-	buf   []byte
-	total int64 // bytes ever written
+	buf   []byte // unread bytes, the end of store
+	store []byte
+	lent  bool // a reader looks at buf without mu: it may not move
 	fin   bool
 	reset error                       // RESET_STREAM by the writer, as the reader sees it
 	stop  error                       // STOP_SENDING by the reader, as the writer sees it
@@ -78,13 +79,12 @@ func (p *pipe) take(f func([]byte) (int, error), nothing bool) (int, error) {
 			return 0, p.reset
 		case len(p.buf) > 0:
 			buf := p.buf
+			p.lent = true
 			p.mu.Unlock()
 			n, err := f(buf)
 			p.mu.Lock()
+			p.lent = false
 			p.buf = p.buf[min(n, len(p.buf)):]
-			if len(p.buf) == 0 {
-				p.buf = nil
-			}
 			p.cond.Broadcast()
 			if len(p.buf) == 0 && p.fin && err == nil {
 				err = io.EOF
@@ -120,9 +120,8 @@ func (p *pipe) write(b []byte, fin bool) (n int, err error) {
 			return n, os.ErrDeadlineExceeded
 		}
 		if k := min(p.size-len(p.buf), len(b)-n); k > 0 {
-			p.buf = append(p.buf, b[n:n+k]...)
+			p.append(b[n : n+k])
 			n += k
-			p.total += int64(k)
 			p.cond.Broadcast()
 		}
 		if n == len(b) {
@@ -131,6 +130,19 @@ func (p *pipe) write(b []byte, fin bool) (n int, err error) {
 			return n, nil
 		}
 		p.cond.Wait()
+	}
+}
+
+// append adds b to the buffer, at its beginning again if there is no space left
+// at the end.
+func (p *pipe) append(b []byte) {
+	if cap(p.buf)-len(p.buf) < len(b) && !p.lent && cap(p.store)-len(p.buf) >= len(b) {
+		p.buf = p.store[:copy(p.store[:cap(p.store)], p.buf)]
+	}
+	grown := cap(p.buf)-len(p.buf) < len(b)
+	p.buf = append(p.buf, b...)
+	if grown {
+		p.store = p.buf[:0]
 	}
 }
 
