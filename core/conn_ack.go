@@ -230,12 +230,34 @@ func (c *Conn) ackPacket(s *numberSpace, p *Path, sent *SentPacket) {
 	}
 	p.mtu.acked(p, sent)
 	d := &sent.Data
-	if d.count > 0 {
+	if d.count == 0 {
+		return
+	}
+	if was == recovery.Lost {
+		c.frameArrived(s, &d.first)
+		for i := range d.rest {
+			c.frameArrived(s, &d.rest[i])
+		}
+	} else {
 		c.frameFate(p, s, sent, &d.first, true)
 		for i := range d.rest {
 			c.frameFate(p, s, sent, &d.rest[i], true)
 		}
-		d.release()
+	}
+	d.release()
+}
+
+// frameArrived settles a frame of a packet that was declared lost and then
+// acknowledged. Its owner was told of the loss already; only bytes that may
+// still wait to be sent again gain from the news.
+func (c *Conn) frameArrived(s *numberSpace, r *frameRecord) {
+	switch r.typ {
+	case wire.Stream:
+		c.streamFate(r, true)
+	case wire.Crypto:
+		if cs := c.crypto[s.id]; cs != nil {
+			cs.send.Acked(r.off, int(r.n), false)
+		}
 	}
 }
 

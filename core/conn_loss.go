@@ -169,7 +169,7 @@ func (c *Conn) losePacket(s *numberSpace, p *Path, sent *SentPacket, why lossTri
 		for i := range d.rest {
 			c.frameFate(p, s, sent, &d.rest[i], false)
 		}
-		d.release()
+		// The records stay: the packet may be acknowledged after all.
 	}
 }
 
@@ -575,6 +575,10 @@ func (c *Conn) requeueFrame(p *Path, s *numberSpace, r *frameRecord) {
 	case wire.Stream:
 		if st := r.stream; st != nil && !st.sendDone {
 			st.sendHalf.Requeue(r.off, int(r.n))
+			if r.fin && r.n == 0 {
+				// There are no bytes to ask another copy of: the end goes again.
+				st.sendHalf.Lost(r.off, 0, true)
+			}
 			c.streams.markReady(st)
 		}
 	case wire.Crypto:

@@ -393,11 +393,14 @@ func (c *Conn) writeControl(b *PacketBuilder) {
 		if c.pend&w.bit == 0 {
 			continue
 		}
-		if b.room() < w.room {
-			return
+		// A writer sets its bit again while it has more of the kind.
+		for c.pend&w.bit != 0 {
+			if b.room() < w.room {
+				return
+			}
+			c.pend &^= w.bit
+			c.writeFrame(b, w.typ, 0)
 		}
-		c.pend &^= w.bit
-		c.writeFrame(b, w.typ, 0)
 	}
 }
 

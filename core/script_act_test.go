@@ -49,9 +49,10 @@ func (tc *testConn) writeDatagram(b []byte, p *scriptPacket) {
 		}
 	}
 	tc.end.Receive(tc.now, dg)
-	if p == nil || !p.noBatch {
-		tc.end.EndBatch(tc.now)
+	if p != nil && p.noBatch {
+		return
 	}
+	tc.end.EndBatch(tc.now)
 	tc.flush()
 }
 
