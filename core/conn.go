@@ -88,6 +88,7 @@ type Conn struct {
 	handler  ConnHandler
 	log      *qlog.Trace
 	now      mono.Time // time of the event being handled
+	resumed  mono.Time // when the host last woke from a sleep, 0 never
 
 	// User belongs to whoever drives the connection.
 	User any

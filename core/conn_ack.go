@@ -31,27 +31,35 @@ type AckArg struct {
 // processAckFrame handles an ACK frame of the packet's own space.
 // https://www.rfc-editor.org/rfc/rfc9000#section-19.3
 func (c *Conn) processAckFrame(in *ReceivedPacket, f wire.AckFrame) *TransportError {
-	s := c.space(in.level, in.path)
-	if in.level == level1RTT && in.path.ID != 0 {
-		s = &c.path0.space // a plain ACK speaks of path 0
-	}
-	delay := time.Duration(0)
-	if s.id == appSpace {
-		// "…ACK Delay … in microseconds, … decoded by multiplying … by 2 to the
-		// power of the ack_delay_exponent".
-		raw := f.DelayRaw
-		if exp := c.v.RemoteParams.AckDelayExponent; raw < 1<<40>>exp {
-			delay = time.Duration(raw<<exp) * time.Microsecond
-		} else {
-			delay = time.Hour
+	if in.level == level1RTT || in.level == levelEarly {
+		p := c.pathZero()
+		if p == nil {
+			return nil // a plain ACK speaks of path 0, which is closed
 		}
+		return c.ackFrame(&p.space, &f).error(wire.Ack)
 	}
-	a := AckArg{Path: s.path, Largest: f.Largest, AckDelay: delay, ECN: f.ECN, ECT0: f.ECT0, ECT1: f.ECT1, CE: f.CE, space: s, ranges: f.Ranges()}
-	return c.processAck(a).error(wire.Ack)
+	return c.ackFrame(c.space(in.level, in.path), &f).error(wire.Ack)
 }
 
-// ProcessAck handles an acknowledgment of path p's packets that a plugin
-// parsed, such as PATH_ACK. ranges are descending; ecn may be nil.
+func (c *Conn) ackFrame(s *numberSpace, f *wire.AckFrame) Outcome {
+	delay := time.Duration(0)
+	if s.id == appSpace {
+		delay = f.Delay(c.v.RemoteParams.AckDelayExponent)
+	}
+	return c.processAck(AckArg{Path: s.path, Largest: f.Largest, AckDelay: delay, ECN: f.ECN, ECT0: f.ECT0, ECT1: f.ECT1, CE: f.CE, space: s, ranges: f.Ranges()})
+}
+
+// ProcessAckFrame handles an acknowledgment of path p's packets whose body is
+// that of an ACK frame, such as PATH_ACK.
+func (c *Conn) ProcessAckFrame(p *Path, f *wire.AckFrame) error {
+	if err := c.ackFrame(&p.space, f).error(0); err != nil {
+		return err
+	}
+	return nil
+}
+
+// ProcessAck is ProcessAckFrame for an acknowledgment of any other form. ranges
+// are descending; ecn may be nil.
 func (c *Conn) ProcessAck(p *Path, ranges []PNRange, delay time.Duration, ecn *wire.ECNCounts) error {
 	if len(ranges) == 0 {
 		return violation(FrameEncodingError, 0, "acknowledgment without ranges")
@@ -119,7 +127,7 @@ func (c *Conn) processAckNative(a AckArg) Outcome {
 	s.v.LargestAckedTime = now
 	s.v.LargestAcked = s.sent.LargestAcked
 	c.handshakeProgress(s)
-	if ack.largest == a.Largest && ack.eliciting {
+	if ack.largest == a.Largest && ack.eliciting && ack.largestSent >= c.resumed {
 		c.sampleRTT(p, s, ack, a.AckDelay)
 	}
 	if a.ECN || p.ecn.active() {
@@ -492,7 +500,7 @@ func (c *Conn) peerCompletedAddressValidation() bool {
 
 // frameFate tells the owner of a frame that it was acknowledged or lost.
 func (c *Conn) frameFate(p *Path, s *numberSpace, sent *SentPacket, r *frameRecord, acked bool) {
-	if r.typ == wire.Stream && !c.ops.frames.notify[wire.Stream].Attached() {
+	if r.typ == wire.Stream && !c.ops.frames.notify[wire.Stream].Attached() && (acked || !c.ops.isRetransmissionNeeded.Attached()) {
 		c.streamFate(r, acked)
 		return
 	}
@@ -506,6 +514,12 @@ func (c *Conn) frameFate(p *Path, s *numberSpace, sent *SentPacket, r *frameReco
 		fate = FateAcked
 	}
 	if !native {
+		if r.fin && acked {
+			// An acknowledgment of a plugin's own kind, see AppendAck.
+			if q := c.Path(uint64(r.n)); q != nil {
+				c.ackOfAck(AckOfAckArg{Path: q, Space: uint64(appSpace), Largest: r.off})
+			}
+		}
 		if slot := c.ops.frames.plugin.notify.Slot(uint64(r.typ)); slot != nil {
 			slot.Run(FrameFate{Path: p, Packet: sent, Type: uint64(r.typ), Cookie: r.off, Length: uint64(r.n), Fate: fate})
 		}
@@ -557,8 +571,8 @@ func (c *Conn) frameAcked(p *Path, s *numberSpace, r *frameRecord) {
 			c.streams.maybeClose(st)
 		}
 	case wire.RetireConnectionID:
-		if p.remote.unacked > 0 {
-			p.remote.unacked--
+		if z := c.pathZero(); z != nil && z.remote.unacked > 0 {
+			z.remote.unacked--
 		}
 	case wire.NewToken:
 		c.handshake.newToken = nil
@@ -608,7 +622,7 @@ func (c *Conn) ackOfAckNative(a AckOfAckArg) protoops.None {
 // matters.
 // https://www.rfc-editor.org/rfc/rfc9000#section-13.3
 func (c *Conn) frameLost(p *Path, s *numberSpace, r *frameRecord) {
-	if !c.isRetransmissionNeeded(LostFrameArg{Path: p, Type: uint64(r.typ), Cookie: r.off}).Yes {
+	if !c.isRetransmissionNeeded(LostFrameArg{Path: p, Stream: r.stream, Type: uint64(r.typ), Cookie: r.off, Length: uint64(r.n)}).Yes {
 		return
 	}
 	switch r.typ {
@@ -659,18 +673,19 @@ func (c *Conn) frameLost(p *Path, s *numberSpace, r *frameRecord) {
 	case wire.NewToken:
 		c.pend |= pendNewToken
 	case wire.NewConnectionID:
-		for i := range p.local.ids {
-			if p.local.ids[i].seq == r.off {
-				p.local.ids[i].send = true
+		z := c.pathZero()
+		for i := 0; z != nil && i < len(z.local.ids); i++ {
+			if z.local.ids[i].seq == r.off {
+				z.local.ids[i].send = true
 				c.pend |= pendNewConnID
 			}
 		}
 	case wire.RetireConnectionID:
-		if p.remote.unacked > 0 {
-			p.remote.unacked--
+		if z := c.pathZero(); z != nil {
+			z.remote.unacked -= min(z.remote.unacked, 1)
+			z.remote.retire = append(z.remote.retire, r.off)
+			c.pend |= pendRetireConnID
 		}
-		p.remote.retire = append(p.remote.retire, r.off)
-		c.pend |= pendRetireConnID
 	case wire.AckFrequency:
 		if r.off == c.ackFreq.sentSeq {
 			c.pend |= pendAckFrequency
@@ -680,9 +695,11 @@ func (c *Conn) frameLost(p *Path, s *numberSpace, r *frameRecord) {
 
 // LostFrameArg is the argument of operation "is_retransmission_needed".
 type LostFrameArg struct {
-	Path   *Path  `op:"path" doc:"path of the lost packet"`
-	Type   uint64 `op:"type" doc:"frame type"`
-	Cookie uint64 `op:"cookie" doc:"stream offset, sequence number or limit"`
+	Path   *Path   `op:"path" doc:"path of the lost packet"`
+	Stream *Stream `op:"stream" doc:"the stream the frame is about, 0 none"`
+	Type   uint64  `op:"type" doc:"frame type"`
+	Cookie uint64  `op:"cookie" doc:"stream offset, sequence number or limit"`
+	Length uint64  `op:"length" unit:"bytes" doc:"bytes of the range"`
 }
 
 // isRetransmissionNeeded decides whether a lost frame's information is sent again. Operation "is_retransmission_needed".
@@ -696,7 +713,7 @@ func (c *Conn) isRetransmissionNeeded(a LostFrameArg) Decision {
 var opIsRetransmissionNeeded = protoops.Define(protoops.Key{Name: "is_retransmission_needed", Param: protoops.NoParam},
 	protoops.Doc{
 		Summary: "Decides whether a lost frame's information is sent again",
-		Fires:   "per frame of a lost packet, except stream data with nothing attached",
+		Fires:   "per frame of a lost packet, except frames of plugins",
 		Native:  "yes; what is outdated meanwhile is left out",
 		Section: "https://www.rfc-editor.org/rfc/rfc9000#section-13.3",
 	},
@@ -718,10 +735,57 @@ func (c *Conn) writeAck(b *PacketBuilder) {
 	if s.v.AckNow == 0 && !c.ackOccasion(b) {
 		return
 	}
-	if b.path.ID != 0 && b.level == level1RTT && !c.ops.frames.write[wire.Ack].Attached() {
-		return // the plugin that opened the path writes its acknowledgments
+	c.writeAckOf(WriteAckArg{Builder: b, Path: s.path, Space: uint64(s.id)})
+}
+
+// writeOtherAcks puts the acknowledgments that other paths owe into the packet,
+// if a plugin knows how to.
+func (c *Conn) writeOtherAcks(b *PacketBuilder) {
+	if len(c.paths) == 1 || b.level != level1RTT || !c.ops.writeAckOf.Replaced() {
+		return
 	}
+	for _, p := range c.paths {
+		v := p.space.v
+		if p == b.path || p.space.received.Empty() || v.AckNow == 0 && (v.AckElicitingPending == 0 || !c.ackOccasion(b)) {
+			continue
+		}
+		c.writeAckOf(WriteAckArg{Builder: b, Path: p, Space: uint64(appSpace)})
+	}
+}
+
+// WriteAckArg is the argument of operation "write_ack".
+type WriteAckArg struct {
+	Builder *PacketBuilder `op:"builder" doc:"the packet being built"`
+	Path    *Path          `op:"path" doc:"the path whose packets are to be acknowledged"`
+	Space   uint64         `op:"space" doc:"0 Initial, 1 Handshake, 2 Application Data"`
+}
+
+// writeAckOf writes the acknowledgment a path owes. Operation "write_ack".
+func (c *Conn) writeAckOf(a WriteAckArg) protoops.None {
+	if c.ops.writeAckOf.Attached() {
+		return c.ops.writeAckOf.Run(a)
+	}
+	return c.writeAckOfNative(a)
+}
+
+var opWriteAckOf = protoops.Define(protoops.Key{Name: "write_ack", Param: protoops.NoParam},
+	protoops.Doc{
+		Summary: "Writes the acknowledgment a path owes",
+		Fires:   "per packet, for the path it takes and, if replaced, for each other path that owes one",
+		Native:  "an ACK frame, which speaks of path 0; nothing for other paths",
+		Section: "https://www.rfc-editor.org/rfc/rfc9000#section-13.2",
+	},
+	func(c *Conn) *protoops.Slot[WriteAckArg, protoops.None] { return &c.ops.writeAckOf },
+	(*Conn).writeAckOfNative)
+
+func (c *Conn) writeAckOfNative(a WriteAckArg) protoops.None {
+	b := a.Builder
+	if b.level == level1RTT && a.Path.ID != 0 {
+		return protoops.None{}
+	}
+	b.ackFor = c.spaceOf(a.Path, a.Space)
 	c.writeFrame(b, wire.Ack, 0)
+	return protoops.None{}
 }
 
 // ackOccasion reports whether something else goes into this packet anyway, so
@@ -738,7 +802,10 @@ func (c *Conn) spaceDataPending(s *numberSpace) bool {
 }
 
 func writeAckFrame(c *Conn, b *PacketBuilder) {
-	s := b.space
+	s := b.ackFor
+	if s == nil {
+		s = b.space
+	}
 	room := b.room()
 	if room < 32 {
 		b.full = true
@@ -761,7 +828,7 @@ func writeAckFrame(c *Conn, b *PacketBuilder) {
 		typ = wire.AckECN
 	}
 	ranges := s.received.Ranges()
-	if n := c.ackRangesLimit(SpaceArg{Path: b.path, Space: uint64(s.id)}).Count; n > 0 && n < uint64(len(ranges)) {
+	if n := c.ackRangesLimit(SpaceArg{Path: s.path, Space: uint64(s.id)}).Count; n > 0 && n < uint64(len(ranges)) {
 		ranges = ranges[:n]
 	}
 	// An ACK frame never takes more than half a packet from data.
@@ -770,11 +837,19 @@ func writeAckFrame(c *Conn, b *PacketBuilder) {
 		most = min(room, max(64, len(b.buf)/2))
 	}
 	b.b = wire.AppendAck(b.b, typ, ranges, delay, ecn, most)
+	b.records = append(b.records, frameRecord{typ: wire.Ack, off: b.acknowledged(s)})
+}
+
+// acknowledged notes that the packet acknowledges what s has received, and
+// returns the largest number.
+func (b *PacketBuilder) acknowledged(s *numberSpace) (largest uint64) {
 	b.hasAck = true
-	largest, _ := s.received.Largest()
+	largest, _ = s.received.Largest()
 	s.v.LargestAckSent = largest
 	s.v.AckElicitingPending, s.v.AckNow, s.v.AckDeadline = 0, 0, 0
-	b.records = append(b.records, frameRecord{typ: wire.Ack, off: largest})
+	s.v.AcksSent++
+	s.v.LastAckTime = b.conn.now
+	return largest
 }
 
 // ackRangesLimit bounds the ranges of an ACK frame. Operation "ack_ranges_limit".

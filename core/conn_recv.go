@@ -80,6 +80,7 @@ const maxBuffered = 10
 // was routed by.
 func (c *Conn) receive(now mono.Time, d *Datagram, dst wire.ConnID, pathID uint64) {
 	c.begin(now)
+	c.noteSleep(now)
 	c.v.DatagramsReceived++
 	c.v.BytesReceived += uint64(len(d.Payload))
 	c.datagramReceived(DatagramEvent{Bytes: uint64(len(d.Payload)), ECN: uint64(d.ECN)})
@@ -147,7 +148,7 @@ var opGetIncomingPath = protoops.Define(protoops.Key{Name: "get_incoming_path", 
 	(*Conn).getIncomingPathNative)
 
 func (c *Conn) getIncomingPathNative(a IncomingArg) PathResult {
-	if a.PathID == 0 {
+	if a.PathID == c.path0.ID {
 		return PathResult{c.path0}
 	}
 	return PathResult{c.Path(a.PathID)}

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"time"
+
 	"github.com/pquic-go/pquic/core/mono"
 	"github.com/pquic-go/pquic/protoops"
 )
@@ -77,6 +79,7 @@ func (c *Conn) rearm() {
 // advance fires the timers that are due.
 func (c *Conn) advance(now mono.Time) {
 	c.begin(now)
+	c.noteSleep(now)
 	due := func(id timerID) bool {
 		t := c.timers[id]
 		if t == 0 || t > now {
@@ -133,6 +136,19 @@ func (c *Conn) advance(now mono.Time) {
 	}
 	if c.v.State < StateClosing {
 		c.finish()
+	}
+}
+
+// maxSlip is how late the loss timer may be noticed before the host counts as
+// having slept.
+const maxSlip = time.Second
+
+// noteSleep notices that the host was not running when the loss timer was due:
+// it was suspended, or its clock leapt. What was acknowledged meanwhile says
+// nothing about the network's round-trip time.
+func (c *Conn) noteSleep(now mono.Time) {
+	if t := c.timers[timerLoss]; t != 0 && now.Sub(t) > maxSlip {
+		c.resumed = now
 	}
 }
 

@@ -19,6 +19,14 @@ const (
 // https://www.rfc-editor.org/rfc/rfc9000#appendix-A.4
 const ecnTestPackets = 10
 
+// ecnTestPTOs is how many probe timeouts in a row end the test early: the path
+// may drop marked packets, and the handshake must not wait for ten of them.
+//
+// "the endpoint could set an ECT codepoint for only the first ten outgoing
+// packets on a path, or for a period of three PTOs".
+// https://www.rfc-editor.org/rfc/rfc9000#section-13.4.2
+const ecnTestPTOs = 2
+
 // ecnValidation is ECN validation on one path.
 // https://www.rfc-editor.org/rfc/rfc9000#section-13.4.2
 type ecnValidation struct {
@@ -42,7 +50,7 @@ func (e *ecnValidation) active() bool { return e.sentMarked > 0 }
 
 // update chooses the mark of the next packets.
 func (e *ecnValidation) update(c *Conn, p *Path) {
-	if p.ECNState == ECNTesting && e.sentMarked >= ecnTestPackets {
+	if p.ECNState == ECNTesting && (e.sentMarked >= ecnTestPackets || p.PTOCount >= ecnTestPTOs) {
 		c.setECN(p, ECNUnknown)
 	}
 	switch p.ECNState {

@@ -265,6 +265,10 @@ func (c *Conn) writeStreamFrame(b *PacketBuilder, s *Stream, room int) bool {
 	off, n, fin, retransmit, ok := s.sendHalf.Next(space, c.flow.credit())
 	if !ok {
 		c.streams.markReady(s)
+		if s.sendHalf.Pending(c.flow.credit()) {
+			b.full = true // what is left of the packet holds the header, but no byte
+			return false
+		}
 		return true
 	}
 	if !withLen && n+h+1 < room {

@@ -9,6 +9,9 @@ import (
 	"github.com/pquic-go/pquic/core/mono"
 )
 
+// Addr is an IP address.
+type Addr = netip.Addr
+
 // AddrPort is a UDP address.
 type AddrPort = netip.AddrPort
 
