@@ -74,6 +74,9 @@ func (r *remoteIDs) unused() *remoteID {
 // "An endpoint MUST NOT provide more connection IDs than the peer's limit."
 // https://www.rfc-editor.org/rfc/rfc9000#section-5.1.1
 func (c *Conn) issueConnIDs(p *Path) {
+	if p.ID != 0 {
+		return // the plugin that opened the path issues its own
+	}
 	target := int(c.connIDTarget(PathArg{p}).Count)
 	if lim := int(min(c.v.RemoteParams.ActiveConnectionIDLimit, 1<<20)); target > lim {
 		target = lim
@@ -143,7 +146,7 @@ func (c *Conn) addRemoteID(p *Path, f wire.NewConnectionIDFrame) *TransportError
 		// number smaller than the Retire Prior To field of a previously
 		// received NEW_CONNECTION_ID frame MUST send a corresponding
 		// RETIRE_CONNECTION_ID frame".
-		if !slices.Contains(r.retire, f.Sequence) {
+		if p.ID == 0 && !slices.Contains(r.retire, f.Sequence) {
 			r.retire = append(r.retire, f.Sequence)
 			c.pend |= pendRetireConnID
 		}
@@ -205,8 +208,10 @@ func (c *Conn) retireRemote(p *Path, seq uint64) {
 		c.endpoint.removeResetToken(r.ids[i].token)
 	}
 	r.ids = slices.Delete(r.ids, i, i+1)
-	r.retire = append(r.retire, seq)
-	c.pend |= pendRetireConnID
+	if p.ID == 0 {
+		r.retire = append(r.retire, seq)
+		c.pend |= pendRetireConnID
+	}
 	c.connIDRetired(ConnIDEvent{Path: p, Seq: seq})
 }
 

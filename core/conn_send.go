@@ -232,6 +232,7 @@ func (c *Conn) scheduleFramesNative(a BuilderArg) protoops.None {
 	blocked := !probe && !c.mayCarryData(p)
 	b.blocked = blocked
 	c.writeAck(b)
+	c.writeOtherAcks(b)
 	if blocked {
 		c.writeUncontrolled(b)
 		return protoops.None{}
@@ -549,10 +550,6 @@ func (c *Conn) packetSentBookkeeping(now mono.Time, b *PacketBuilder, sent *Sent
 	}
 	if b.retransmit {
 		c.v.PacketsRetransmitted++
-	}
-	if b.hasAck {
-		s.v.AcksSent++
-		s.v.LastAckTime = now
 	}
 	if p.ecn.mark == ECT0 {
 		s.v.ECT0Sent++

@@ -394,11 +394,17 @@ func (c *Conn) processPadding(*ReceivedPacket, wire.PaddingFrame) *TransportErro
 func (c *Conn) processPing(*ReceivedPacket, wire.PingFrame) *TransportError               { return nil }
 func (c *Conn) processDataBlocked(*ReceivedPacket, wire.DataBlockedFrame) *TransportError { return nil }
 func (c *Conn) processNewConnectionID(in *ReceivedPacket, f wire.NewConnectionIDFrame) *TransportError {
-	return c.addRemoteID(in.path, f)
+	if p := c.pathZero(); p != nil {
+		return c.addRemoteID(p, f)
+	}
+	return nil
 }
 
 func (c *Conn) processRetireConnectionID(in *ReceivedPacket, f wire.RetireConnectionIDFrame) *TransportError {
-	return c.retireLocalID(in.path, f.Sequence, in.dst)
+	if p := c.pathZero(); p != nil {
+		return c.retireLocalID(p, f.Sequence, in.dst)
+	}
+	return nil
 }
 
 // processStreamDataBlocked only checks that the stream may exist: our windows

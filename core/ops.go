@@ -99,6 +99,7 @@ type connOps struct {
 	ackDelay               protoops.Slot[PathArg, Span]                    // update_ack_delay
 	updateRTT              protoops.Slot[RTTSample, RTTEstimate]           // update_rtt
 	validationTimeout      protoops.Slot[PathArg, Span]                    // validation_timeout
+	writeAckOf             protoops.Slot[WriteAckArg, protoops.None]       // write_ack
 
 	frames frameSlots
 	params paramSlots
@@ -200,4 +201,5 @@ var Operations = protoops.NewRegistry(append(familyOps(),
 	opAckDelay,
 	opUpdateRTT,
 	opValidationTimeout,
+	opWriteAckOf,
 )...)

@@ -28,7 +28,8 @@ type PacketBuilder struct {
 	reserve int    // bytes held back for a plugin in this packet
 
 	records    []frameRecord
-	stream     *Stream // what the writer of a stream's frame writes about
+	ackFor     *numberSpace // what the writer of an ACK frame reports on
+	stream     *Stream      // what the writer of a stream's frame writes about
 	cookie     uint64
 	eliciting  bool
 	controlled bool // has a frame that counts towards bytes in flight
@@ -185,6 +186,23 @@ func (b *PacketBuilder) AppendFrame(t wire.FrameType, frame []byte, cookie uint6
 	b.b = append(b.b, frame...)
 	b.records = append(b.records, frameRecord{typ: t, off: cookie, n: uint32(len(frame))})
 	b.eliciting = b.eliciting || d.AckEliciting
+	b.controlled = b.controlled || d.CongestionControlled
+	return true
+}
+
+// AppendAck writes a plugin's acknowledgment of what p has received so far, in a
+// frame of type t: its bytes, type included. The acknowledgment p owes is then
+// settled; when the peer has the packet, operation "process_ack_of_ack" forgets
+// the ranges. notify_frame gets the largest number acknowledged as cookie and
+// the path ID as length. It reports false, writing nothing, if the type was not
+// declared, elicits acknowledgments itself, or there is no room.
+func (b *PacketBuilder) AppendAck(t wire.FrameType, frame []byte, p *Path) bool {
+	d, ok := b.conn.plug.frames[t]
+	if !ok || d.AckEliciting || len(frame) > b.room() || len(frame) == 0 || p.space.received.Empty() {
+		return false
+	}
+	b.b = append(b.b, frame...)
+	b.records = append(b.records, frameRecord{typ: t, off: b.acknowledged(&p.space), n: uint32(p.ID), fin: true})
 	b.controlled = b.controlled || d.CongestionControlled
 	return true
 }
@@ -410,7 +428,10 @@ func writeHandshakeDone(c *Conn, b *PacketBuilder) {
 // writeNewConnectionID writes one of the connection IDs that wait; the pending
 // bit stays until all are out.
 func writeNewConnectionID(c *Conn, b *PacketBuilder) {
-	p := b.path
+	p := c.pathZero()
+	if p == nil {
+		return
+	}
 	more := false
 	written := false
 	for i := range p.local.ids {
@@ -434,10 +455,11 @@ func writeNewConnectionID(c *Conn, b *PacketBuilder) {
 
 // writeRetireConnectionID writes one of the retirements owed.
 func writeRetireConnectionID(c *Conn, b *PacketBuilder) {
-	r := &b.path.remote
-	if len(r.retire) == 0 {
+	p := c.pathZero()
+	if p == nil || len(p.remote.retire) == 0 {
 		return
 	}
+	r := &p.remote
 	seq := r.retire[0]
 	r.retire = r.retire[1:]
 	r.unacked++

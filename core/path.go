@@ -163,6 +163,22 @@ func (r *route) amplificationCredit() uint64 {
 // connection.
 func (c *Conn) Paths() []*Path { return c.paths }
 
+// pathZero returns path 0, of which the frames of plain QUIC speak, or nil once
+// it is closed. path0 then is another one.
+func (c *Conn) pathZero() *Path {
+	if c.path0.ID == 0 {
+		return c.path0
+	}
+	return nil
+}
+
+// Received returns the ranges of packet numbers received on the path and not
+// forgotten, highest first. They belong to the path.
+func (p *Path) Received() []recovery.Range { return p.space.received.Ranges() }
+
+// SentPacket returns a packet of the path that is still remembered, or nil.
+func (p *Path) SentPacket(pn uint64) *SentPacket { return p.space.sent.Get(pn) }
+
 // Path returns the open path with the given ID, or nil.
 func (c *Conn) Path(id uint64) *Path {
 	for _, p := range c.paths {
