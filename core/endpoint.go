@@ -303,12 +303,19 @@ func (e *Endpoint) removeResetToken(t [16]byte)       { delete(e.resetTokens, t)
 // token." The look-up goes through a hash of it under a per-process seed.
 // https://www.rfc-editor.org/rfc/rfc9000#section-10.3.1
 func (e *Endpoint) isStatelessReset(c *Conn, datagram []byte) bool {
-	if len(datagram) < 21 {
-		return false
+	return e.statelesslyReset(datagram) == c
+}
+
+// statelesslyReset returns the connection whose peer's reset token ends the
+// datagram, nil if there is none. What stands in the place of the connection ID
+// is random.
+func (e *Endpoint) statelesslyReset(datagram []byte) *Conn {
+	if len(datagram) < 21 || len(e.resetTokens) == 0 {
+		return nil
 	}
 	var t [16]byte
 	copy(t[:], datagram[len(datagram)-16:])
-	return e.resetTokens[t] == c
+	return e.resetTokens[t]
 }
 
 // randomByte returns a byte for decisions that only have to be unpredictable.

@@ -14,6 +14,11 @@ import (
 // receiveUnknown handles a datagram of no connection.
 func (e *Endpoint) receiveUnknown(now mono.Time, d *Datagram) {
 	if !wire.IsLongHeader(d.Payload[0]) {
+		if c := e.statelesslyReset(d.Payload); c != nil {
+			c.begin(now)
+			c.enterDraining(ErrStatelessReset)
+			return
+		}
 		e.answerReset(d)
 		return
 	}
