@@ -122,7 +122,8 @@ func (f Flag) Strings(p *[]string, check func(string) error) cli.Flag {
 	}, func(list []string) string { return strings.Join(list, " ") }})
 }
 
-// Int makes a flag that takes a whole number from low to high.
+// Int makes a flag that takes a whole number from low to high. The help shows
+// no default that is 0 or out of these bounds.
 func (f Flag) Int(p *int, low, high int) cli.Flag {
 	return f.generic(&value[int]{p, func(s string) (int, error) {
 		n, err := strconv.Atoi(s)
@@ -130,7 +131,12 @@ func (f Flag) Int(p *int, low, high int) cli.Flag {
 			return 0, fmt.Errorf("want a whole number from %d to %d", low, high)
 		}
 		return n, nil
-	}, showUnlessZero(strconv.Itoa)})
+	}, func(n int) string {
+		if n == 0 || n < low || n > high {
+			return ""
+		}
+		return strconv.Itoa(n)
+	}})
 }
 
 // Size makes a flag that takes a number of bytes from low to high.
