@@ -29,10 +29,12 @@ func (c *Conn) processStream(in *ReceivedPacket, f wire.StreamFrame) *TransportE
 		s.Flags |= flagFinReceived
 		c.streamStateChanged(StreamArg{s})
 	}
-	c.streams.settled(s)
 	if readable && c.handler != nil {
 		c.handler.StreamReadable(c, s)
 	}
+	// An end without bytes leaves nothing to read: the stream may be settled,
+	// and StreamClosed is the last the application hears of it.
+	c.streams.settled(s)
 	return nil
 }
 

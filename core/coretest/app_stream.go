@@ -49,10 +49,7 @@ func (s *appStream) reply(n uint64, key content) {
 func (s *appStream) expect(n uint64, key content) { s.reading, s.inLeft, s.inKey = true, n, key }
 
 func (s *appStream) run() {
-	if s.closed {
-		return
-	}
-	s.read()
+	s.read() // also what the stream held when it was closed
 	if !s.closed {
 		s.pump()
 	}
