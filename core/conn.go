@@ -227,7 +227,6 @@ func newConn(e *Endpoint, cfg *Config, now mono.Time, version wire.Version, loca
 	}
 	c.v.KeepAlive = cfg.KeepAlive
 	c.v.CongestionControl = uint32(slices.Index(congestion.Names(), cfg.CongestionControl))
-	c.keyUpdate.init(c)
 	return c
 }
 

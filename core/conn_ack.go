@@ -242,14 +242,23 @@ func (c *Conn) ackPacket(s *numberSpace, p *Path, sent *SentPacket) {
 		return
 	}
 	if was == recovery.Lost {
+		c.settleLate(s, sent)
+		return
+	}
+	c.frameFate(p, s, sent, &d.first, true)
+	for i := range d.rest {
+		c.frameFate(p, s, sent, &d.rest[i], true)
+	}
+	d.release()
+}
+
+// settleLate settles a packet that was declared lost and has arrived after all.
+func (c *Conn) settleLate(s *numberSpace, sent *SentPacket) {
+	d := &sent.Data
+	if d.count > 0 {
 		c.frameArrived(s, &d.first)
 		for i := range d.rest {
 			c.frameArrived(s, &d.rest[i])
-		}
-	} else {
-		c.frameFate(p, s, sent, &d.first, true)
-		for i := range d.rest {
-			c.frameFate(p, s, sent, &d.rest[i], true)
 		}
 	}
 	d.release()
@@ -266,6 +275,8 @@ func (c *Conn) frameArrived(s *numberSpace, r *frameRecord) {
 		if cs := c.crypto[s.id]; cs != nil {
 			cs.send.Acked(r.off, int(r.n), false)
 		}
+	case pluginStreamRecord:
+		c.pluginStreamFate(r, true)
 	}
 }
 
@@ -877,6 +888,7 @@ func (c *Conn) ackRangesLimitNative(SpaceArg) Count { return Count{0} }
 func (c *Conn) endBatch(now mono.Time) {
 	c.begin(now)
 	c.touched = false
+	c.runInjected()
 	if c.v.State < StateClosing {
 		c.decideAck(c.initial)
 		c.decideAck(c.hs)

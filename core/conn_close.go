@@ -193,7 +193,7 @@ var opClosePeriod = protoops.Define(protoops.Key{Name: "close_period", Param: pr
 	(*Conn).closePeriodNative)
 
 func (c *Conn) closePeriodNative(NoArg) Span {
-	return Span{3 * c.path0.RTT.PTO(c.path0.MaxAckDelay)}
+	return Span{3 * c.maxPTO()}
 }
 
 // closeSilently ends the connection without a packet.

@@ -12,22 +12,18 @@ type keyUpdateState struct {
 	suite uint16
 
 	prev, next *protection.Opener // phases before and after the current one
-	// firstReceived is the lowest packet number received in the current phase,
-	// per path 0; packets below it belong to the phase before.
-	firstReceived uint64
-	phaseAcked    bool   // a packet we sent in this phase was acknowledged
-	confirmed     bool   // a packet we sent in this phase acknowledges one of the peer's in it
-	phaseStart    uint64 // first packet number we sent in this phase
-	count         uint64 // packets sealed in this phase
-	limit         uint64 // update after this many
-	forged        uint64 // packets that failed authentication, all phases
-	wanted        bool
+	unanswered bool               // we have updated and the peer has not followed yet
+	phaseAcked bool               // a packet we sent in this phase was acknowledged
+	confirmed  bool               // a packet we sent in this phase acknowledges one of the peer's in it
+	count      uint64             // packets sealed in this phase
+	limit      uint64             // update after this many
+	forged     uint64             // packets that failed authentication, all phases
+	wanted     bool
 }
 
-// unanswered is firstReceived after an update of ours until the peer follows.
+// unanswered is phaseFirst of a number space in which nothing of the current key
+// phase was received yet.
 const unanswered = ^uint64(0)
-
-func (k *keyUpdateState) init(*Conn) { k.firstReceived = 0 }
 
 func (k *keyUpdateState) installOpener(c *Conn, o *protection.Opener) {
 	k.next = o.Update()
@@ -52,17 +48,17 @@ func (c *Conn) open1RTT(pkt []byte, pnOff, pnLen int, p *Path, pn uint64, phase 
 	cur := c.keys[level1RTT].open
 	if phase == (c.v.KeyPhase != 0) {
 		payload, err := cur.Open(pkt, pnOff, pnLen, uint32(p.ID), pn)
-		if err == nil && p.ID == 0 && pn < k.firstReceived {
-			// Also the first answer to an update of ours: only packets below it
-			// can be of the phase before.
-			if k.firstReceived == unanswered {
+		if err == nil && pn < p.space.phaseFirst {
+			// Only packets of the path below it can be of the phase before.
+			p.space.phaseFirst = pn
+			if k.unanswered {
+				k.unanswered = false
 				c.startKeyDiscard()
 			}
-			k.firstReceived = pn
 		}
 		return payload, err
 	}
-	if k.prev != nil && pn < k.firstReceived {
+	if k.prev != nil && pn < p.space.phaseFirst {
 		return k.prev.Open(pkt, pnOff, pnLen, uint32(p.ID), pn)
 	}
 	payload, err := k.next.Open(pkt, pnOff, pnLen, uint32(p.ID), pn)
@@ -83,7 +79,10 @@ func (c *Conn) open1RTT(pkt []byte, pnOff, pnLen int, p *Path, pn uint64, phase 
 		// https://www.rfc-editor.org/rfc/rfc9001#section-6.2
 		return nil, violation(KeyUpdateError, 0, "consecutive key updates")
 	}
-	c.rotateKeys(pn, "remote_update")
+	c.rotateKeys("remote_update")
+	k.unanswered = false
+	p.space.phaseFirst = pn
+	c.startKeyDiscard()
 	return payload, nil
 }
 
@@ -95,7 +94,7 @@ func (c *Conn) ackedInPhase() bool {
 		return true
 	}
 	for _, p := range c.paths {
-		if s := &p.space.sent; s.HasAcked && (p.ID != 0 || s.LargestAcked >= k.phaseStart) {
+		if s := &p.space; s.sent.HasAcked && s.sent.LargestAcked >= s.phaseStart {
 			k.phaseAcked = true
 		}
 	}
@@ -103,20 +102,19 @@ func (c *Conn) ackedInPhase() bool {
 }
 
 // rotateKeys moves both directions to the next phase.
-func (c *Conn) rotateKeys(firstReceived uint64, trigger string) {
+func (c *Conn) rotateKeys(trigger string) {
 	k := &c.keyUpdate
 	k.prev = c.keys[level1RTT].open
 	c.keys[level1RTT].open = k.next
 	k.next = k.next.Update()
 	c.keys[level1RTT].seal = c.keys[level1RTT].seal.Update()
-	k.firstReceived = firstReceived
+	k.unanswered = true
 	k.count, k.phaseAcked, k.confirmed, k.wanted = 0, false, false, false
-	k.phaseStart = c.path0.space.sent.Next()
+	for _, p := range c.paths {
+		p.space.phaseStart, p.space.phaseFirst = p.space.sent.Next(), unanswered
+	}
 	c.v.KeyPhase ^= 1
 	c.v.KeyUpdates++
-	if firstReceived != unanswered {
-		c.startKeyDiscard()
-	}
 	c.keyUpdated(NoArg{})
 	if c.log != nil {
 		c.log.KeyUpdated(c.now, "1rtt", c.v.KeyUpdates, trigger)
@@ -129,7 +127,7 @@ func (c *Conn) rotateKeys(firstReceived uint64, trigger string) {
 // after having received a packet protected using the new keys."
 // https://www.rfc-editor.org/rfc/rfc9001#section-6.5
 func (c *Conn) startKeyDiscard() {
-	c.timers[timerKeyDiscard] = c.now.Add(3 * c.path0.RTT.PTO(c.path0.MaxAckDelay))
+	c.timers[timerKeyDiscard] = c.now.Add(3 * c.maxPTO())
 }
 
 // keyUpdated tells that both directions moved to the next key phase. Event "key_updated".
@@ -151,14 +149,14 @@ var opKeyUpdated = protoops.Define(protoops.Key{Name: "key_updated", Param: prot
 // sealed counts a packet and starts an update when one is due and allowed.
 func (k *keyUpdateState) sealed(c *Conn, b *PacketBuilder) {
 	k.count++
-	if b.hasAck && !k.confirmed {
-		k.confirmed = b.path.ID != 0 || b.space.v.LargestAckSent >= k.firstReceived
+	for i := 0; b.hasAck && !k.confirmed && i < len(c.paths); i++ {
+		k.confirmed = c.paths[i].Space.LargestAckSent >= c.paths[i].space.phaseFirst
 	}
 	if k.count < k.limit && !k.wanted && !c.ops.keyUpdateNeeded.Attached() {
 		return
 	}
 	if c.mayUpdateKeys() && c.keyUpdateNeeded(NoArg{}).Yes {
-		c.rotateKeys(unanswered, "local_update")
+		c.rotateKeys("local_update")
 	} else if k.count >= 2*k.limit && c.config.KeyUpdateAfter == 0 {
 		// The peer never confirmed the last update; the AEAD must not be used
 		// any longer.
@@ -207,7 +205,7 @@ func (c *Conn) UpdateKeys(now mono.Time) {
 }
 
 func (k *keyUpdateState) discardOld(c *Conn) {
-	if k.prev != nil && k.firstReceived != unanswered {
+	if k.prev != nil && !k.unanswered {
 		k.prev = nil
 		if c.log != nil {
 			c.log.KeyDiscarded(c.now, "1rtt")

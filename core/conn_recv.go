@@ -88,7 +88,10 @@ func (c *Conn) receive(now mono.Time, d *Datagram, dst wire.ConnID, pathID uint6
 		c.receiveClosing(now, d)
 		return
 	}
-	p := c.incomingPath(pathID)
+	if c.ops.getIncomingPath.Attached() {
+		c.plug.from = Datagram{Local: d.Local, Remote: d.Remote, IfIndex: d.IfIndex, ECN: d.ECN}
+	}
+	p := c.getIncomingPath(IncomingArg{PathID: pathID}).Path
 	if p == nil {
 		c.drop(dropConnID, len(d.Payload))
 		return
@@ -107,16 +110,17 @@ func (c *Conn) receive(now mono.Time, d *Datagram, dst wire.ConnID, pathID uint6
 		}
 		b = b[n:]
 	}
-	c.runInjected(now)
+	c.runInjected()
 	if !c.touched {
 		c.touched = true
 		c.endpoint.touched = append(c.endpoint.touched, c)
 	}
 }
 
-// incomingPath returns the path that issued the connection ID of a datagram.
-func (c *Conn) incomingPath(id uint64) *Path {
-	return c.getIncomingPath(IncomingArg{PathID: id}).Path
+// IncomingAddrs returns the addresses of the datagram whose path operation
+// "get_incoming_path" is asked for, so that a plugin may open the path then.
+func (c *Conn) IncomingAddrs() (local, remote netip.AddrPort, ifIndex uint32) {
+	return c.plug.from.Local, c.plug.from.Remote, c.plug.from.IfIndex
 }
 
 // IncomingArg is the argument of operation "get_incoming_path".
@@ -489,6 +493,12 @@ func (c *Conn) processPacket(now mono.Time, s *numberSpace, in *ReceivedPacket) 
 	if c.log != nil {
 		c.log.OnPath(in.path.ID).PacketReceived(now, in.ptype, in.Number, int(in.Size), uint8(in.ecn), in.Payload)
 	}
+	if s.injected != nil && s.injected.Contains(in.Number) {
+		// A plugin has recovered it before it came; it only has to be
+		// acknowledged.
+		s.noteReceived(now, in.Number, true)
+		return
+	}
 	if err := c.processFrames(in); err != nil {
 		c.fail(err)
 		return
@@ -600,30 +610,4 @@ func (c *Conn) receiveSpin(bit bool) {
 		v = 1
 	}
 	c.v.Spin = v
-}
-
-// runInjected processes payloads that a plugin recovered, after the packet that
-// made the recovery possible is done.
-func (c *Conn) runInjected(now mono.Time) {
-	for len(c.plug.injected) > 0 && c.v.State < StateClosing {
-		j := c.plug.injected[0]
-		c.plug.injected = c.plug.injected[1:]
-		s := &j.path.space
-		if s.v.Discarded != 0 || s.received.Contains(j.pn) {
-			continue
-		}
-		in := &c.plug.in
-		*in = ReceivedPacket{conn: c, path: j.path, route: j.path.route, level: level1RTT, ptype: wire.OneRTT}
-		in.Number, in.Injected = j.pn, 1
-		in.show(j.payload, j.payload)
-		if err := c.processFrames(in); err != nil {
-			c.fail(err)
-			return
-		}
-		// The packet itself never arrived: it is not acknowledged, the sender
-		// must still see the congestion signal.
-	}
-	if len(c.plug.injected) == 0 {
-		c.plug.injected = nil
-	}
 }

@@ -58,10 +58,39 @@ func (c *Conn) transmit(now mono.Time, buf []byte, segments int) (Transmit, bool
 
 // transmitData writes a run of 1-RTT (or 0-RTT) datagrams on one path.
 func (c *Conn) transmitData(now mono.Time, buf []byte, segments int, l encryptionLevel) (Transmit, bool) {
-	p := c.sendingPath(l)
-	if p == nil {
+	if len(c.paths) == 1 {
+		if p := c.sendingPath(l); p != nil {
+			return c.transmitPath(now, buf, segments, p, l)
+		}
 		return Transmit{}, false
 	}
+	// A probe has to take its own path, whichever the scheduler would choose.
+	for _, p := range c.paths {
+		if p.usable() && (p.Space.PTOProbes > 0 || p.needPing) {
+			if t, ok := c.transmitPath(now, buf, segments, p, l); ok {
+				return t, true
+			}
+		}
+	}
+	chosen := c.sendingPath(l)
+	if chosen != nil && chosen.usable() {
+		if t, ok := c.transmitPath(now, buf, segments, chosen, l); ok {
+			return t, true
+		}
+	}
+	// What only one path may carry must not wait for its turn with the data.
+	for _, p := range c.paths {
+		if p != chosen && p.usable() && (p.Space.AckNow != 0 || len(p.copies) > 0 || c.reservedFor(p)) {
+			if t, ok := c.transmitPath(now, buf, segments, p, l); ok {
+				return t, true
+			}
+		}
+	}
+	return Transmit{}, false
+}
+
+// transmitPath writes a run of datagrams on p.
+func (c *Conn) transmitPath(now mono.Time, buf []byte, segments int, p *Path, l encryptionLevel) (Transmit, bool) {
 	rt := p.route
 	size := int(p.MTU)
 	if c.handshakeOngoing() {
@@ -153,19 +182,14 @@ var opSelectPath = protoops.Define(protoops.Key{Name: "select_path", Param: prot
 	protoops.Doc{
 		Summary: "Chooses the path of the next datagrams",
 		Fires:   "once per run of datagrams when there is more than one path",
-		Native:  "the first active path whose congestion window and pacer let a datagram go, else the first that owes an acknowledgment",
+		Native:  "the first active path whose congestion window and pacer let a datagram go",
 	},
 	func(c *Conn) *protoops.Slot[SelectPathArg, PathResult] { return &c.ops.selectPath },
 	(*Conn).selectPathNative)
 
 func (c *Conn) selectPathNative(SelectPathArg) PathResult {
 	for _, p := range c.paths {
-		if p.State == PathActive && c.mayCarryData(p) {
-			return PathResult{p}
-		}
-	}
-	for _, p := range c.paths {
-		if p.State != PathClosed && (p.Space.AckNow != 0 || p.Space.PTOProbes > 0 || p.needPing) {
+		if p.State == PathActive && p.usable() && c.mayCarryData(p) {
 			return PathResult{p}
 		}
 	}
@@ -245,6 +269,7 @@ func (c *Conn) scheduleFramesNative(a BuilderArg) protoops.None {
 		c.writeControl(b)
 		c.writeReserved(b, false)
 		c.writeStreamControl(b)
+		c.writeCopies(b)
 		if b.level == level1RTT || c.v.EarlyDataState == 1 {
 			c.writeStreams(b)
 		}
@@ -434,10 +459,10 @@ func (c *Conn) writeUncontrolled(b *PacketBuilder) {
 // finishPacket completes, seals and records the packet; it returns its length.
 func (c *Conn) finishPacket(now mono.Time, b *PacketBuilder) int {
 	p, s := b.path, b.space
+	b.padForSampling()
 	if b.level == level1RTT {
 		c.payloadBuilt(BuilderArg{Builder: b, Path: p})
 	}
-	b.padForSampling()
 	pn := s.sent.Next()
 	n := len(b.b) + overhead - b.begin
 	if b.level != level1RTT {

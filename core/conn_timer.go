@@ -134,6 +134,7 @@ func (c *Conn) advance(now mono.Time) {
 	if due(timerPlugin) {
 		c.pluginTimer(NoArg{})
 	}
+	c.runInjected()
 	if c.v.State < StateClosing {
 		c.finish()
 	}
@@ -236,7 +237,7 @@ func (c *Conn) idleTimeoutNative(NoArg) Span {
 	// "To avoid excessively small idle timeout periods, endpoints MUST increase
 	// the idle timeout period to be at least three times the current Probe
 	// Timeout (PTO)."
-	return Span{max(d, 3*c.path0.RTT.PTO(c.path0.MaxAckDelay))}
+	return Span{max(d, 3*c.maxPTO())}
 }
 
 // keepAlive chooses after how long a silence a PING is sent. Operation "keep_alive_interval".

@@ -3,6 +3,7 @@ package core
 import (
 	"encoding/binary"
 	"net/netip"
+	"time"
 
 	"github.com/pquic-go/pquic/core/congestion"
 	"github.com/pquic-go/pquic/core/mono"
@@ -42,6 +43,14 @@ type Path struct {
 	ecn ecnValidation
 
 	needPing bool // a packet has to be sent whatever is in it
+	closing  bool // closed once the running operation has ended
+	copies   []streamCopy
+}
+
+// usable reports whether packets can be sent on the path: it is open and the
+// peer has issued a connection ID for it.
+func (p *Path) usable() bool {
+	return p.State != PathClosed && !p.closing && len(p.remote.ids) > 0
 }
 
 // A route is a pair of addresses and what is known of it.
@@ -118,6 +127,9 @@ func (c *Conn) newPath(id uint64, r *route, now mono.Time) *Path {
 	if c.peerParams != nil {
 		p.MaxAckDelay = c.peerMaxAckDelay()
 	}
+	if c.keyUpdate.prev != nil {
+		p.space.phaseFirst = unanswered
+	}
 	p.setRoute(r)
 	p.resetMeasurements(now)
 	return p
@@ -162,6 +174,15 @@ func (r *route) amplificationCredit() uint64 {
 // Paths returns the open paths, path 0 first. The slice belongs to the
 // connection.
 func (c *Conn) Paths() []*Path { return c.paths }
+
+// maxPTO is the longest probe timeout of all paths: what is in the network, on
+// whichever of them, has arrived or is lost after a few of these.
+func (c *Conn) maxPTO() (d time.Duration) {
+	for _, p := range c.paths {
+		d = max(d, p.RTT.PTO(p.MaxAckDelay))
+	}
+	return d
+}
 
 // pathZero returns path 0, of which the frames of plain QUIC speak, or nil once
 // it is closed. path0 then is another one.

@@ -104,9 +104,16 @@ func (c *Conn) setPathState(p *Path, state uint32) {
 }
 
 // ClosePath closes a path; what it had in flight goes to the others at once.
-// The last path cannot be closed: the connection ends instead.
+// The last path cannot be closed: the connection ends instead. Called by a
+// pluglet, it takes effect once the running operations have ended; path 0 stays
+// open until the handshake is confirmed.
 func (c *Conn) ClosePath(p *Path) {
 	if p.State == PathClosed {
+		return
+	}
+	if c.table.Running() || p.ID == 0 && c.v.HandshakeConfirmed == 0 {
+		p.closing, c.plug.closing = true, true
+		c.wake()
 		return
 	}
 	if len(c.paths) == 1 {
@@ -123,11 +130,20 @@ func (c *Conn) ClosePath(p *Path) {
 			c.endpoint.removeResetToken(r.token)
 		}
 	}
-	c.paths = slices.DeleteFunc(c.paths, func(x *Path) bool { return x == p })
+	// Whoever walks the paths right now goes on with the list as it was.
+	c.paths = slices.DeleteFunc(slices.Clone(c.paths), func(x *Path) bool { return x == p })
 	c.v.Paths = uint32(len(c.paths))
 	if p == c.path0 {
 		c.path0 = c.paths[0]
+		for _, x := range c.paths {
+			if x.State == PathActive {
+				c.path0 = x
+				break
+			}
+		}
 	}
+	p.copies = nil
+	c.dropReserved(func(block []reservation) bool { return block[0].Path == p }, func(r *reservation) { c.notifyUnsent(p, r) })
 	c.pathClosed(PathArg{p})
 	if c.log != nil {
 		c.log.PathDropped(p.ID)

@@ -223,6 +223,9 @@ func (c *Conn) transmitProbe(now mono.Time, buf []byte) (Transmit, bool) {
 		return Transmit{}, false
 	}
 	for _, p := range c.paths {
+		if !p.usable() {
+			continue
+		}
 		if t, ok := c.transmitRouteProbe(now, buf, p, p.route); ok {
 			return t, true
 		}

@@ -22,25 +22,11 @@ type pluginState struct {
 	credit  int64 // of plugins' frames against the engine's data, bytes
 	serving bool  // the queues are being walked
 
+	from     Datagram // addresses of the datagram being routed
+	closing  bool     // some path waits to be closed
 	injected []injectedPayload
 	streams  []*PluginStream
 	fault    *protoops.PlugletError
-}
-
-// An injectedPayload is a packet's plaintext that a plugin recovered.
-type injectedPayload struct {
-	path    *Path
-	pn      uint64
-	payload []byte
-}
-
-// InjectPayload processes the plaintext of a packet that never arrived, once
-// the current packet is done. payload is kept until then. The packet is not
-// acknowledged: its loss stays a congestion signal for the peer.
-func (c *Conn) InjectPayload(p *Path, pn uint64, payload []byte) {
-	if len(c.plug.injected) < maxReserved && len(payload) > 0 {
-		c.plug.injected = append(c.plug.injected, injectedPayload{p, pn, payload})
-	}
 }
 
 // pluginFamilies declares the frame operations of types the engine does not
@@ -104,6 +90,14 @@ var opPluginFault = protoops.Define(protoops.Key{Name: "plugin_fault", Param: pr
 // afterFault closes the connection if the plugin that failed owned a part of
 // the protocol.
 func (c *Conn) afterFault() {
+	if c.plug.closing && !c.table.Running() {
+		c.plug.closing = false
+		for _, p := range c.paths {
+			if p.closing {
+				c.ClosePath(p)
+			}
+		}
+	}
 	if e := c.plug.fault; e != nil {
 		c.plug.fault = nil
 		c.fail(violation(InternalError, wire.FrameType(e.Key.Param&wire.MaxVarint), "plugin %s failed", e.Plugin))

@@ -206,6 +206,21 @@ func (c *Conn) queueOf(owner string) *frameQueue {
 // HasReserved reports whether plugins' frames wait to be sent.
 func (c *Conn) HasReserved() bool { return c.plug.waiting > 0 }
 
+// reservedFor reports whether a frame waits that has to take p.
+func (c *Conn) reservedFor(p *Path) bool {
+	if c.plug.waiting == 0 {
+		return false
+	}
+	for _, q := range c.plug.queues {
+		for i := range q.frames {
+			if q.frames[i].Path == p && !q.frames[i].Rider {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // writeReserved writes the plugins' reserved frames that fit: a deficit round
 // robin over the plugins, within what is left to all of them. riders says that
 // the packet is complete but for frames that would not have been worth one.

@@ -31,6 +31,7 @@ type numberSpace struct {
 	path     *Path
 	sent     recovery.Sent[sentFrames]
 	received recovery.Received
+	injected *recovery.Received // packets whose payload a plugin recovered; nil before the first
 
 	// newElicited says that the datagrams handled since the last endBatch
 	// brought ack-eliciting packets.
@@ -38,6 +39,10 @@ type numberSpace struct {
 	// skipAt is the packet number that will be skipped next, so that a peer
 	// acknowledging packets it never saw is caught.
 	skipAt uint64
+
+	// Of the current key phase: the first packet number sent in it, and the
+	// lowest received in it. Packets below the latter are of the phase before.
+	phaseStart, phaseFirst uint64
 }
 
 func (s *numberSpace) init(id spaceID, v *SpaceView, p *Path) {

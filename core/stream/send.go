@@ -208,6 +208,28 @@ func (s *Send) Requeue(off uint64, n int) {
 	}
 }
 
+// Unsettled returns the first run of bytes within n bytes from off that were
+// sent and are not acknowledged: where it starts and its length, 0 for none. At
+// the end of its search it returns off + n.
+func (s *Send) Unsettled(off uint64, n int) (from uint64, length int) {
+	end := off + uint64(n)
+	lo, hi := max(off, s.AckedOffset), min(end, s.NextOffset)
+	for i := s.find(lo); lo < hi; i++ {
+		sp := s.spans.at(i)
+		if sp.mark == markSettled {
+			lo = sp.hi
+			continue
+		}
+		stop := min(hi, sp.hi)
+		for i+1 < s.spans.len() && stop < hi && s.spans.at(i+1).mark != markSettled {
+			i++
+			stop = min(hi, s.spans.at(i).hi)
+		}
+		return lo, int(stop - lo)
+	}
+	return end, 0
+}
+
 // SetMaxStreamData raises the peer's limit, and reports whether data waited for
 // that.
 //
