@@ -37,13 +37,6 @@ const (
 	// inlineFlushes is how much an application goroutine sends in place before
 	// it leaves the rest to the worker.
 	inlineFlushes = 1
-	// spinTime is how long a worker that expects something soon looks for it
-	// before it sleeps: about what waking a sleeping processor costs.
-	spinTime = 30 * time.Microsecond
-	// spinAfter is how many waits in a row have to end within spinTime first.
-	spinAfter = 4
-	// spinBytes: larger batches are bulk, where waiting makes batches larger.
-	spinBytes = 8 << 10
 	// wakeBytes and wakeTime bound how much may arrive, and for how long,
 	// before readers are woken though more keeps coming: half of the initial
 	// stream window, and little against a round trip.
@@ -75,9 +68,9 @@ type worker struct {
 	closed      bool           // the goroutine has ended, the datapath is closed
 	tokens      *token.Keyring // servers only
 
-	shortWaits int // goroutine's own
-	wasParked  bool
-	parkFunc   func() bool // park, bound once
+	spinner   spinner // goroutine's own
+	wasParked bool
+	parkFunc  func() bool // park, bound once
 
 	_     [64]byte
 	state atomic.Uint32
@@ -319,20 +312,26 @@ func (w *worker) receive() (int, error) {
 		}
 		return n, err
 	}
-	start := w.now
 	deadline := w.ep.Deadline()
+	start := now()
 	n, err := 0, error(nil)
-	if w.shortWaits >= spinAfter || deadline.Sub(start) < spinTime {
+	spun := w.spinner.on || deadline.Sub(start) < spinTime
+	if spun {
 		n, err = w.spin(start, deadline)
 	}
-	if n == 0 && err == nil && w.inbox.empty() && now().Before(deadline) {
+	found := n > 0 || !w.inbox.empty()
+	if !found && err == nil && now().Before(deadline) {
 		n, err = w.dp.ReadBatch(w.batch, deadline, w.parkFunc)
 		w.acquire()
 	}
 	if n == 0 {
 		w.wakeReaders()
 	}
-	w.judgeWait(start, n)
+	bytes := 0
+	for i := range w.batch[:n] {
+		bytes += len(w.batch[i].Payload)
+	}
+	w.spinner.judge(spun && found, now().Sub(start), bytes)
 	return n, err
 }
 
@@ -351,22 +350,6 @@ func (w *worker) spin(start, deadline mono.Time) (int, error) {
 		}
 		runtime.Gosched()
 	}
-}
-
-// judgeWait learns whether the next wait is likely to be short. A spin is worth
-// it between a question and its answer; bulk data arrives in better batches if
-// it is left alone, and sparse traffic would only be slowed down by a busy
-// processor.
-func (w *worker) judgeWait(start mono.Time, n int) {
-	bytes := 0
-	for i := range w.batch[:n] {
-		bytes += len(w.batch[i].Payload)
-	}
-	if bytes > spinBytes || now().Sub(start) > spinTime+spinTime/2 {
-		w.shortWaits = 0
-		return
-	}
-	w.shortWaits = min(w.shortWaits+1, spinAfter)
 }
 
 // park gives the worker up before the goroutine sleeps. It answers false if

@@ -187,7 +187,7 @@ func (w errWriter) Write([]byte) (int, error) { return 0, w.err }
 func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := &hq.Server{FS: files()}
-		busy := serve(t, srv, h3test.Config{Window: 1000})
+		busy := serve(t, srv, h3test.Config{Window: 50_000})
 		idle := serve(t, srv, h3test.Config{})
 		r, err := hq.Get(t.Context(), busy, "/large") // more than the window
 		if err != nil {
