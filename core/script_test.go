@@ -159,7 +159,7 @@ type scriptPacket struct {
 	firstXor byte // bits of the first byte to falsify before protection
 	raw      []byte
 	v        wire.Version
-	pad      int // make the datagram this long
+	pad      int  // make the datagram this long
 	noBatch  bool // more datagrams follow in the same receive batch
 	seal     *protection.Sealer
 }
