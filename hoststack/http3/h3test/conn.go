@@ -54,7 +54,40 @@ type Conn struct {
 }
 
 // An acceptQueue holds streams the peer opened.
-type acceptQueue struct{ c chan http3.Stream }
+type acceptQueue struct {
+	mu      sync.Mutex
+	streams []http3.Stream
+	some    chan struct{} // holds a token if there may be streams
+}
+
+func (q *acceptQueue) push(s http3.Stream) {
+	q.mu.Lock()
+	q.streams = append(q.streams, s)
+	q.mu.Unlock()
+	q.signal()
+}
+
+func (q *acceptQueue) signal() {
+	select {
+	case q.some <- struct{}{}:
+	default:
+	}
+}
+
+// pop returns the first stream, nil if there is none.
+func (q *acceptQueue) pop() http3.Stream {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.streams) == 0 {
+		return nil
+	}
+	s := q.streams[0]
+	q.streams = q.streams[1:]
+	if len(q.streams) > 0 {
+		q.signal() // for another acceptor
+	}
+	return s
+}
 
 var _ http3.Conn = (*Conn)(nil)
 var _ http3.Drainer = (*Conn)(nil)
@@ -80,8 +113,8 @@ func Pair(cfg Config) (client, server *Conn) {
 func newConn(cfg Config, isClient bool, shaken chan struct{}, shake *sync.Once) *Conn {
 	c := &Conn{cfg: cfg, isClient: isClient, shaken: shaken, shake: shake, streams: make(map[uint64]*Stream)}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
-	c.bidi.c = make(chan http3.Stream, 1<<14)
-	c.uni.c = make(chan http3.Stream, 1<<14)
+	c.bidi.some = make(chan struct{}, 1)
+	c.uni.some = make(chan struct{}, 1)
 	c.credit = make(chan struct{}, cfg.StreamLimit)
 	for range cfg.StreamLimit {
 		c.credit <- struct{}{}
@@ -132,23 +165,32 @@ func (c *Conn) OpenUniStream(context.Context) (http3.Stream, error) {
 }
 
 func (c *Conn) open(next *uint64, in *pipe, accept *acceptQueue) (http3.Stream, error) {
-	if err := context.Cause(c.ctx); err != nil {
+	s := &Stream{conn: c, in: in, out: newPipe(c.cfg.Window)}
+	far := &Stream{conn: c.peer, in: s.out, out: in, far: s}
+	s.far = far
+	c.mu.Lock()
+	s.id, far.id = *next, *next
+	*next += 4
+	c.mu.Unlock()
+	if err := c.add(s); err != nil {
 		return nil, err
 	}
-	out := newPipe(c.cfg.Window)
-	c.mu.Lock()
-	id := *next
-	*next += 4
-	s := &Stream{conn: c, id: id, in: in, out: out}
-	c.streams[id] = s
-	c.mu.Unlock()
-	far := &Stream{conn: c.peer, id: id, in: out, out: in, far: s}
-	s.far = far
-	c.peer.mu.Lock()
-	c.peer.streams[id] = far
-	c.peer.mu.Unlock()
-	accept.c <- c.wrap(far)
+	if err := c.peer.add(far); err != nil {
+		return nil, err
+	}
+	accept.push(c.wrap(far))
 	return c.wrap(s), nil
+}
+
+// add notes a new stream, unless the connection has ended.
+func (c *Conn) add(s *Stream) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := context.Cause(c.ctx); err != nil {
+		return err
+	}
+	c.streams[s.id] = s
+	return nil
 }
 
 // wrap hides what Config.Plain hides.
@@ -168,13 +210,17 @@ func (c *Conn) AcceptUniStream(ctx context.Context) (http3.Stream, error) {
 }
 
 func (c *Conn) accept(ctx context.Context, q *acceptQueue) (http3.Stream, error) {
-	select {
-	case s := <-q.c:
-		return s, nil
-	case <-c.ctx.Done():
-		return nil, context.Cause(c.ctx)
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	for {
+		if s := q.pop(); s != nil {
+			return s, nil
+		}
+		select {
+		case <-q.some:
+		case <-c.ctx.Done():
+			return nil, context.Cause(c.ctx)
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 	}
 }
 
@@ -192,10 +238,10 @@ func (c *Conn) Lose(err error) {
 }
 
 func (c *Conn) end(err error) {
-	c.cancel(err)
-	err = context.Cause(c.ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.cancel(err)
+	err = context.Cause(c.ctx)
 	for _, s := range c.streams {
 		if s.in != nil {
 			s.in.kill(err)
