@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pquic-go/pquic/cmd/internal/quicflags"
+	"github.com/pquic-go/pquic/cmd/internal/reason"
 	"github.com/pquic-go/pquic/cmd/internal/sessionfile"
 	"github.com/pquic-go/pquic/hoststack"
 	"github.com/pquic-go/pquic/hoststack/hq"
@@ -38,7 +39,6 @@ type link struct {
 	h        http3.Conn // the same, as HTTP sees it
 	took     time.Duration
 	err      error
-	told     bool // err was reported
 }
 
 func newConnector(o *options, setup *quicflags.Setup, sessions *sessionfile.Store, log *slog.Logger) (*connector, error) {
@@ -121,7 +121,8 @@ func (c *connector) dial(ctx context.Context, l *link, cfg *tls.Config) {
 	defer c.mu.Unlock()
 	if err != nil {
 		if ctx.Err() == nil {
-			err = c.explainDial(addr, err)
+			d := reason.Dialling{Addr: addr, ALPN: c.o.alpn, Timeout: c.o.connectTimeout, OtherALPN: ": try another --alpn"}
+			err = d.Connect(err)
 		}
 		l.err = err
 		return

@@ -16,6 +16,7 @@ import (
 
 	"github.com/pquic-go/pquic/cmd/internal/cliutil"
 	"github.com/pquic-go/pquic/cmd/internal/download"
+	"github.com/pquic-go/pquic/cmd/internal/reason"
 )
 
 // An outcome is what --json reports of a URL.
@@ -219,7 +220,7 @@ func (r *reporter) fail(out *outcome, err error) {
 		return
 	}
 	// All URLs of a server that cannot be reached have the same reason.
-	var connect *connectError
+	var connect *reason.ConnectError
 	if errors.As(err, &connect) {
 		if r.told[connect]++; r.told[connect] > 1 {
 			return

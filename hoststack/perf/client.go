@@ -13,11 +13,11 @@ import (
 
 // A Request is one exchange on a stream of its own.
 type Request struct {
-	Upload   uint64 // bytes to send after the header; Endless: until Until
-	Download uint64 // bytes of the answer; Endless: until Until
+	Upload   uint64 // bytes to send after the header, or Endless
+	Download uint64 // bytes of the answer, or Endless
 
-	// Until, if set, is when to stop sending and reading. What has been
-	// exchanged by then is a success.
+	// Until, if set, is when to stop sending, and reading. What has been
+	// exchanged by then is a success. Required with Endless.
 	Until time.Time
 
 	// Sent and Received, if set, are added to while the exchange goes on.
@@ -30,7 +30,7 @@ type Result struct {
 	// Elapsed is the time from opening the stream to the end of the answer, or
 	// to Until.
 	Elapsed time.Duration
-	// Stopped tells that Until ended an endless answer.
+	// Stopped tells that Until came before the end of the answer.
 	Stopped bool
 }
 
@@ -57,7 +57,7 @@ func (r *Request) exchange(st *hoststack.Stream) (res Result, err error) {
 	if err := r.send(st, pick(r.Sent, &sent), &sent); err != nil {
 		return res, err
 	}
-	if r.Download == Endless && !r.Until.IsZero() {
+	if !r.Until.IsZero() {
 		if err := st.SetReadDeadline(r.Until); err != nil {
 			return res, err
 		}
@@ -95,7 +95,7 @@ func (r *Request) send(st *hoststack.Stream, watched, own *atomic.Uint64) error 
 	}
 	add(n)
 	for n < r.Upload {
-		if r.Upload == Endless && !time.Now().Before(r.Until) {
+		if !r.Until.IsZero() && !time.Now().Before(r.Until) {
 			break
 		}
 		w, err := st.Write(chunk[:min(r.Upload-n, uint64(len(chunk)))])

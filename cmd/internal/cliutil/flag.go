@@ -2,6 +2,7 @@ package cliutil
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -139,7 +140,11 @@ func (f Flag) Int(p *int, low, high int) cli.Flag {
 	}})
 }
 
-// Size makes a flag that takes a number of bytes from low to high.
+// Unset is a size that was not given, where 0 has a meaning.
+const Unset = math.MaxUint64
+
+// Size makes a flag that takes a number of bytes from low to high. The help
+// shows no default that is 0 or Unset.
 func (f Flag) Size(p *uint64, low, high uint64) cli.Flag {
 	return f.generic(&value[uint64]{p, func(s string) (uint64, error) {
 		n, err := ParseSize(s)
@@ -150,7 +155,12 @@ func (f Flag) Size(p *uint64, low, high uint64) cli.Flag {
 			return 0, fmt.Errorf("is %s: want %s to %s; a number without a unit counts bytes", FormatSize(n), FormatSize(low), FormatSize(high))
 		}
 		return n, nil
-	}, showUnlessZero(FormatSize)})
+	}, func(n uint64) string {
+		if n == 0 || n == Unset {
+			return ""
+		}
+		return FormatSize(n)
+	}})
 }
 
 // Duration makes a flag that takes a duration from low to high.
