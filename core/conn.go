@@ -11,7 +11,6 @@ import (
 	"github.com/pquic-go/pquic/core/protection"
 	"github.com/pquic-go/pquic/core/qlog"
 	"github.com/pquic-go/pquic/core/wire"
-	"github.com/pquic-go/pquic/protoops"
 )
 
 // Connection states, ConnView.State.
@@ -81,7 +80,7 @@ const (
 // at a time.
 type Conn struct {
 	v   ConnView
-	ops connOps
+	ops *connOps // the endpoint's connections without plugins share unattached
 
 	endpoint *Endpoint
 	config   *Config
@@ -92,8 +91,6 @@ type Conn struct {
 
 	// User belongs to whoever drives the connection.
 	User any
-
-	table protoops.Table
 
 	handshake handshakeState
 	tls       tlsState
@@ -111,7 +108,6 @@ type Conn struct {
 	streams streamSet
 	flow    connFlow
 	pend    pend
-	out     PacketBuilder
 	plug    pluginState
 	ackFreq ackFrequencyState
 
@@ -196,7 +192,7 @@ func (c *Conn) LocalParameters() *wire.TransportParameters { return c.localParam
 
 // newConn builds what both sides share.
 func newConn(e *Endpoint, cfg *Config, now mono.Time, version wire.Version, local, remote netip.AddrPort, ifIndex uint32) *Conn {
-	c := &Conn{endpoint: e, config: cfg, now: now, heapIndex: -1}
+	c := &Conn{endpoint: e, ops: &unattached, config: cfg, now: now, heapIndex: -1}
 	c.v.StartTime, c.v.LastReceivedTime, c.v.Now = now, now, now
 	c.v.Version, c.v.OriginalVersion = uint32(version), uint32(version)
 	c.v.SpinEnabled = 1
@@ -220,7 +216,6 @@ func newConn(e *Endpoint, cfg *Config, now mono.Time, version wire.Version, loca
 	}
 	c.streams.init(c)
 	c.flow.init(c)
-	c.out.conn = c
 	c.timers[timerHandshake] = now.Add(cfg.HandshakeTimeout)
 	if cfg.MaxIdleTimeout > 0 {
 		c.v.IdleTimeout = cfg.MaxIdleTimeout

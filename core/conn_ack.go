@@ -100,7 +100,7 @@ func (c *Conn) processAckNative(a AckArg) Outcome {
 	if a.Largest >= s.sent.Next() {
 		return outcome(violation(ProtocolViolation, wire.Ack, "packet %d was never sent", a.Largest))
 	}
-	ack := &c.plug.ack
+	ack := &c.endpoint.scratch.ack
 	*ack = ackEvent{}
 	ack.priorInFlight = p.Congestion.BytesInFlight
 	if a.list != nil {
@@ -204,7 +204,7 @@ var opProcessAckRange = protoops.Define(protoops.Key{Name: "process_ack_range", 
 
 // ackPacket settles one newly acknowledged packet.
 func (c *Conn) ackPacket(s *numberSpace, p *Path, sent *SentPacket) {
-	ack := &c.plug.ack
+	ack := &c.endpoint.scratch.ack
 	was := s.sent.Settle(sent, recovery.Acked)
 	if !ack.any || sent.Number > ack.largest {
 		ack.largest, ack.largestSent = sent.Number, sent.SentTime
@@ -364,7 +364,7 @@ func (c *Conn) updateRTTNative(s RTTSample) RTTEstimate {
 
 // congestionAcked hands one acknowledgment to the congestion controller.
 func (c *Conn) congestionAcked(s *numberSpace, p *Path, ack *ackEvent) {
-	a := &c.plug.ccAck
+	a := &c.endpoint.scratch.ccAck
 	*a = congestion.Ack{
 		Now: c.now, LargestSentTime: ack.largestSent, Bytes: ack.bytes, PriorInFlight: ack.priorInFlight,
 		RTT: p.RTT, LatestRTT: ack.latest, HasRTT: ack.hasRTT, LargestAcked: ack.largest, NextPN: s.sent.Next(),
@@ -470,7 +470,7 @@ var opCongestionOnAck = protoops.Define(protoops.Key{Name: "congestion_on_ack", 
 	(*Conn).congestionOnAckNative)
 
 func (c *Conn) congestionOnAckNative(a CongestionAckArg) protoops.None {
-	a.Path.cc.OnAck(&a.Path.Congestion, &c.plug.ccAck)
+	a.Path.cc.OnAck(&a.Path.Congestion, &c.endpoint.scratch.ccAck)
 	return protoops.None{}
 }
 
@@ -576,7 +576,12 @@ func (c *Conn) frameAcked(p *Path, s *numberSpace, r *frameRecord) {
 			cs.send.Acked(r.off, int(r.n), false)
 		}
 	case wire.Ack, wire.AckECN:
-		c.ackOfAck(AckOfAckArg{Path: p, Space: uint64(s.id), Largest: r.off})
+		if s.id == appSpace {
+			p = c.pathZero() // whichever path carried it
+		}
+		if p != nil {
+			c.ackOfAck(AckOfAckArg{Path: p, Space: uint64(s.id), Largest: r.off})
+		}
 	case wire.ResetStream, wire.ResetStreamAt:
 		if st := r.stream; !st.sendDone && st.sendHalf.ResetFrameAcked(r.off) {
 			c.streams.maybeClose(st)

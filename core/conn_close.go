@@ -260,7 +260,7 @@ func (c *Conn) transmitClose(now mono.Time, buf []byte) (Transmit, bool) {
 	size := min(int(c.config.InitialUDPPayload), len(buf), int(min(rt.amplificationCredit(), 1<<16)))
 	buf = buf[:size:size]
 	n := 0
-	b := &c.out
+	b := c.builder()
 	var initial bool
 	for _, l := range [...]encryptionLevel{levelInitial, levelHandshake, level1RTT} {
 		if c.keys[l].seal == nil || l == level1RTT && c.v.HandshakeComplete == 0 && !c.IsServer() {

@@ -28,8 +28,8 @@ func (c *Conn) detectLoss(s *numberSpace, p *Path, why lossTrigger, priorInFligh
 		PacketThreshold: c.packetThreshold(PathArg{p}).Count,
 		TimeThreshold:   c.lossDelay(PathArg{p}).Duration,
 	}
-	lost := s.sent.DetectLost(c.now, params, c.plug.lost[:0])
-	c.plug.lost = lost[:0]
+	lost := s.sent.DetectLost(c.now, params, c.endpoint.scratch.lost[:0])
+	c.endpoint.scratch.lost = lost[:0]
 	if len(lost) == 0 {
 		return
 	}
@@ -219,7 +219,7 @@ func (c *Conn) persistentCongestionNative(PersistentArg) Decision { return Decis
 
 // congestionLost hands a congestion signal to the controller.
 func (c *Conn) congestionLost(p *Path, l *congestion.Loss) {
-	c.plug.ccLoss = *l
+	c.endpoint.scratch.ccLoss = *l
 	c.congestionOnLoss(CongestionLossArg{Path: p, Bytes: l.Bytes, Packets: uint64(l.Packets), LargestLost: l.LargestLost, LargestLostSent: l.LargestLostSent, Persistent: l.Persistent, ECN: l.ECN})
 	c.updatePacer(p)
 }
@@ -254,7 +254,7 @@ var opCongestionOnLoss = protoops.Define(protoops.Key{Name: "congestion_on_loss"
 	(*Conn).congestionOnLossNative)
 
 func (c *Conn) congestionOnLossNative(a CongestionLossArg) protoops.None {
-	a.Path.cc.OnLoss(&a.Path.Congestion, &c.plug.ccLoss)
+	a.Path.cc.OnLoss(&a.Path.Congestion, &c.endpoint.scratch.ccLoss)
 	return protoops.None{}
 }
 
@@ -452,7 +452,7 @@ func (c *Conn) ptoDeadline(p *Path) (t mono.Time, space *numberSpace) {
 			return
 		}
 		d := recovery.Backoff(c.ptoPeriod(p, s), uint32(min(p.PTOCount, 30)))
-		if x := s.sent.LastAckEliciting.Add(d); t == 0 || x < t {
+		if x := max(s.sent.LastAckEliciting, p.probed).Add(d); t == 0 || x < t {
 			t, space = x, s
 		}
 	}
@@ -469,7 +469,7 @@ func (c *Conn) ptoDeadline(p *Path) (t mono.Time, space *numberSpace) {
 		if c.keys[levelHandshake].seal != nil {
 			s = c.hs
 		}
-		last := max(c.initial.sent.LastAckEliciting, c.hs.sent.LastAckEliciting, c.v.LastReceivedTime, c.v.StartTime)
+		last := max(p.probed, c.initial.sent.LastAckEliciting, c.hs.sent.LastAckEliciting, c.v.LastReceivedTime, c.v.StartTime)
 		return last.Add(recovery.Backoff(c.ptoPeriod(p, s), uint32(min(p.PTOCount, 30)))), s
 	}
 	return t, space
@@ -490,6 +490,9 @@ func (c *Conn) lossTimerFired(p *Path) {
 	}
 	c.v.PTOs++
 	p.PTOCount++
+	// The next timeout is measured from here until the probes leave, or one
+	// noticed late would count as several.
+	p.probed = c.now
 	s.v.LastLossTime = c.now
 	c.ptoFired(SpaceArg{Path: p, Space: uint64(s.id)})
 	if c.log != nil {
@@ -497,7 +500,12 @@ func (c *Conn) lossTimerFired(p *Path) {
 	}
 	n := uint32(c.ptoProbes(SpaceArg{Path: p, Space: uint64(s.id)}).Count)
 	s.v.PTOProbes = max(n, 1)
-	c.requeueOldest(p, s, int(n))
+	if c.otherPath(p) && s == &p.space {
+		// Other paths need not wait until this one answers.
+		c.requeueOldest(p, s, s.sent.Len())
+	} else {
+		c.requeueOldest(p, s, int(n))
+	}
 	p.mtu.ptoFired(c, p)
 }
 

@@ -89,7 +89,7 @@ func (c *Conn) receive(now mono.Time, d *Datagram, dst wire.ConnID, pathID uint6
 		return
 	}
 	if c.ops.getIncomingPath.Attached() {
-		c.plug.from = Datagram{Local: d.Local, Remote: d.Remote, IfIndex: d.IfIndex, ECN: d.ECN}
+		c.endpoint.scratch.from = Datagram{Local: d.Local, Remote: d.Remote, IfIndex: d.IfIndex, ECN: d.ECN}
 	}
 	p := c.getIncomingPath(IncomingArg{PathID: pathID}).Path
 	if p == nil {
@@ -110,6 +110,9 @@ func (c *Conn) receive(now mono.Time, d *Datagram, dst wire.ConnID, pathID uint6
 		}
 		b = b[n:]
 	}
+	if len(c.pending) > 0 {
+		c.replayBuffered(now)
+	}
 	c.runInjected()
 	if !c.touched {
 		c.touched = true
@@ -120,7 +123,7 @@ func (c *Conn) receive(now mono.Time, d *Datagram, dst wire.ConnID, pathID uint6
 // IncomingAddrs returns the addresses of the datagram whose path operation
 // "get_incoming_path" is asked for, so that a plugin may open the path then.
 func (c *Conn) IncomingAddrs() (local, remote netip.AddrPort, ifIndex uint32) {
-	return c.plug.from.Local, c.plug.from.Remote, c.plug.from.IfIndex
+	return c.endpoint.scratch.from.Local, c.endpoint.scratch.from.Remote, c.endpoint.scratch.from.IfIndex
 }
 
 // IncomingArg is the argument of operation "get_incoming_path".
@@ -161,7 +164,7 @@ func (c *Conn) getIncomingPathNative(a IncomingArg) PathResult {
 // receivePacket handles the first packet of b and returns its length, or 0 if
 // the rest of the datagram is useless.
 func (c *Conn) receivePacket(now mono.Time, d *Datagram, b []byte, p *Path, rt *route, dst wire.ConnID) int {
-	in := &c.plug.in
+	in := &c.endpoint.scratch.in
 	*in = ReceivedPacket{conn: c, path: p, route: rt, dst: dst, ecn: d.ECN}
 	if !wire.IsLongHeader(b[0]) {
 		c.receiveShort(now, d, b, in)
@@ -383,7 +386,8 @@ func (c *Conn) keysDiscarded(l encryptionLevel) bool {
 	return false
 }
 
-// replayBuffered hands the packets kept for keys that now exist to the engine.
+// replayBuffered hands the packets kept for keys that now exist to the engine,
+// after the datagram that brought the keys is done: there is one ReceivedPacket.
 func (c *Conn) replayBuffered(now mono.Time) {
 	for i := 0; i < len(c.pending); {
 		b := c.pending[i]
@@ -396,16 +400,20 @@ func (c *Conn) replayBuffered(now mono.Time) {
 		case wire.Initial:
 			l = levelInitial
 		}
-		if c.keys[l].open == nil {
+		if c.keys[l].open == nil && !c.keysDiscarded(l) {
 			i++
 			continue
 		}
 		c.pending = append(c.pending[:i], c.pending[i+1:]...)
+		if c.keys[l].open == nil {
+			continue
+		}
 		b.d.Payload = b.data
 		if rt := c.routeOf(c.path0, &b.d); rt != nil && c.v.State < StateClosing {
 			dst, ok := firstDst(b.data, c.endpoint.layout.Length)
 			if ok {
 				c.receivePacket(now, &b.d, b.data, c.path0, rt, dst)
+				i = 0 // it may have brought keys itself
 			}
 		}
 	}

@@ -135,7 +135,7 @@ func (c *Conn) runInjected() {
 		if j.path.State == PathClosed || s.received.Contains(j.pn) || s.injected != nil && s.injected.Contains(j.pn) {
 			continue
 		}
-		in := &c.plug.in
+		in := &c.endpoint.scratch.in
 		*in = ReceivedPacket{conn: c, path: j.path, route: j.path.route, level: level1RTT, ptype: wire.OneRTT}
 		in.Number, in.Injected = j.pn, 1
 		in.show(j.payload, j.payload)

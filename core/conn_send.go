@@ -203,7 +203,7 @@ func (c *Conn) mayCarryData(p *Path) bool {
 
 // buildDatagram writes one datagram with one packet and returns its length.
 func (c *Conn) buildDatagram(now mono.Time, buf []byte, p *Path, l encryptionLevel) int {
-	b := &c.out
+	b := c.builder()
 	if !b.start(buf, 0, p, p.route, l) {
 		return 0
 	}
@@ -307,7 +307,7 @@ func (c *Conn) transmitHandshake(now mono.Time, buf []byte) (Transmit, bool) {
 		size = int(credit)
 	}
 	buf = buf[:size:size]
-	b := &c.out
+	b := c.builder()
 	n := 0
 	needPad, initial := false, false
 	for _, l := range [...]encryptionLevel{levelInitial, levelHandshake, level1RTT} {

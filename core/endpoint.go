@@ -92,6 +92,7 @@ type Endpoint struct {
 	conns       map[*Conn]struct{}
 
 	timers  timerHeap
+	scratch scratch
 	queue   []*Conn // connections that may have something to send
 	head    int
 	touched []*Conn // connections with datagrams in the present batch
@@ -392,7 +393,9 @@ func (e *Endpoint) Advance(now mono.Time) {
 			return
 		}
 		c.advance(now)
-		if c.v.State != StateClosed {
+		if c.v.State == StateClosed {
+			e.scratch.forget(c)
+		} else {
 			// advance has changed the deadline; file it anew even if the same.
 			e.timers.set(c, c.deadline())
 		}

@@ -6,6 +6,8 @@ import "github.com/pquic-go/pquic/protoops"
 // nothing attached costs its nil check. Slots of frame types and transport
 // parameters are in frames and params.
 type connOps struct {
+	table protoops.Table
+
 	acceptMigration        protoops.Slot[RouteArg, Decision]               // accept_migration
 	ackFrequencyWanted     protoops.Slot[PathArg, AckFrequencyWish]        // ack_frequency
 	ackRangesLimit         protoops.Slot[SpaceArg, Count]                  // ack_ranges_limit
@@ -104,6 +106,11 @@ type connOps struct {
 	frames frameSlots
 	params paramSlots
 }
+
+// unattached are the operations of every connection that never had a plugin:
+// 2 kB that ten thousand idle connections, and the processor's cache, hold
+// once. Nothing ever writes to it; see Conn.Operations.
+var unattached connOps
 
 // Operations lists every operation of a connection. Attach and Detach are its
 // methods; the generated reference pages and headers are made from it.

@@ -103,7 +103,7 @@ var opPacketNumberLength = protoops.Define(protoops.Key{Name: "packet_number_len
 	(*Conn).packetNumberLengthNative)
 
 func (c *Conn) packetNumberLengthNative(a SpaceArg) Count {
-	return Count{uint64(c.out.pnLen)}
+	return Count{uint64(c.endpoint.scratch.out.pnLen)}
 }
 
 // grease clears the fixed bit of some packets if the peer allows it.

@@ -162,7 +162,7 @@ func (c *Conn) transmitMTUProbe(now mono.Time, buf []byte, p *Path) (Transmit, b
 	if p.Congestion.BytesInFlight+uint64(size) > p.Congestion.CongestionWindow {
 		return Transmit{}, false // waits for the window like any other packet
 	}
-	b := &c.out
+	b := c.builder()
 	if !b.start(buf[:size:size], 0, p, p.route, level1RTT) {
 		return Transmit{}, false
 	}

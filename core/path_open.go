@@ -111,7 +111,7 @@ func (c *Conn) ClosePath(p *Path) {
 	if p.State == PathClosed {
 		return
 	}
-	if c.table.Running() || p.ID == 0 && c.v.HandshakeConfirmed == 0 {
+	if c.ops.table.Running() || p.ID == 0 && c.v.HandshakeConfirmed == 0 {
 		p.closing, c.plug.closing = true, true
 		c.wake()
 		return

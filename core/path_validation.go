@@ -255,7 +255,7 @@ func (c *Conn) transmitRouteProbe(now mono.Time, buf []byte, p *Path, r *route) 
 	if credit < uint64(size) {
 		size = int(credit)
 	}
-	b := &c.out
+	b := c.builder()
 	if size < 64 || !b.start(buf[:size:size], 0, p, r, level1RTT) {
 		return Transmit{}, false
 	}

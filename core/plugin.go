@@ -6,15 +6,39 @@ import (
 	"github.com/pquic-go/pquic/protoops"
 )
 
-// pluginState is what the engine keeps for plugins, and scratch that an
-// attached operation may point at.
-type pluginState struct {
+// scratch is what an endpoint's connections need while they handle an event,
+// and what the operations that run meanwhile may point at. An endpoint handles
+// one event at a time.
+type scratch struct {
+	from   Datagram       // addresses of the datagram being routed
 	in     ReceivedPacket // the packet being processed
+	out    PacketBuilder  // the packet being built
 	ack    ackEvent
 	ccAck  congestion.Ack
 	ccLoss congestion.Loss
 	lost   []uint64
+}
 
+// forget drops what would keep a connection that has ended in memory.
+func (s *scratch) forget(c *Conn) {
+	if s.in.conn == c {
+		s.in = ReceivedPacket{}
+	}
+	if s.out.conn == c {
+		clear(s.out.records[:cap(s.out.records)])
+		s.out = PacketBuilder{records: s.out.records[:0]}
+	}
+}
+
+// builder returns the packet builder, for the connection's next packet.
+func (c *Conn) builder() *PacketBuilder {
+	b := &c.endpoint.scratch.out
+	b.conn = c
+	return b
+}
+
+// pluginState is what the engine keeps for plugins.
+type pluginState struct {
 	frames  map[wire.FrameType]FrameDecl
 	queues  []*frameQueue
 	turn    int   // index of the queue whose turn it is
@@ -22,8 +46,7 @@ type pluginState struct {
 	credit  int64 // of plugins' frames against the engine's data, bytes
 	serving bool  // the queues are being walked
 
-	from     Datagram // addresses of the datagram being routed
-	closing  bool     // some path waits to be closed
+	closing  bool // some path waits to be closed
 	injected []injectedPayload
 	streams  []*PluginStream
 	fault    *protoops.PlugletError
@@ -49,7 +72,14 @@ func pluginFamilies() []protoops.Op[*Conn] {
 }
 
 // Operations returns the table of what is attached; part of protoops.Subject.
-func (c *Conn) Operations() *protoops.Table { return &c.table }
+// Package protoops asks for it before it changes a slot: from then on the
+// connection has slots of its own.
+func (c *Conn) Operations() *protoops.Table {
+	if c.ops == &unattached {
+		c.ops = new(connOps)
+	}
+	return &c.ops.table
+}
 
 // PlugletFault is told of a pluglet that failed; part of protoops.Subject. A
 // plugin that owns a frame type or parameter takes the connection with it:
@@ -90,7 +120,7 @@ var opPluginFault = protoops.Define(protoops.Key{Name: "plugin_fault", Param: pr
 // afterFault closes the connection if the plugin that failed owned a part of
 // the protocol.
 func (c *Conn) afterFault() {
-	if c.plug.closing && !c.table.Running() {
+	if c.plug.closing && !c.ops.table.Running() {
 		c.plug.closing = false
 		for _, p := range c.paths {
 			if p.closing {

@@ -33,7 +33,7 @@ func (c *Conn) sendTicket() error {
 func (c *Conn) ticketBinding() []byte {
 	r := c.localParams.Remembered()
 	b := r.Append(nil, true)
-	for _, a := range c.table.Attachments() {
+	for _, a := range c.ops.table.Attachments() {
 		b = append(append(b, 0), a.Plugin().Name...)
 	}
 	return b
