@@ -259,6 +259,9 @@ var opKeepAlive = protoops.Define(protoops.Key{Name: "keep_alive_interval", Para
 	(*Conn).keepAliveNative)
 
 func (c *Conn) keepAliveNative(NoArg) Span {
+	if c.v.HandshakeConfirmed == 0 {
+		return Span{} // until then probe timeouts keep the connection going
+	}
 	d := c.v.KeepAlive
 	if d > 0 && c.v.IdleTimeout > 0 {
 		d = min(d, c.v.IdleTimeout/2)

@@ -248,7 +248,6 @@ func (c *Conn) processCrypto(in *ReceivedPacket, f wire.CryptoFrame) *TransportE
 		}
 		return violation(InternalError, wire.Crypto, "%v", err)
 	}
-	c.replayBuffered(c.now)
 	return nil
 }
 
@@ -438,6 +437,7 @@ func (c *Conn) confirmHandshake() {
 		c.handler.HandshakeConfirmed(c)
 	}
 	c.path0.mtu.begin(c.path0, c.now)
+	c.armKeepAlive(c.now)
 	c.usePreferredAddress()
 }
 

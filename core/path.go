@@ -42,8 +42,9 @@ type Path struct {
 	mtu mtuSearch
 	ecn ecnValidation
 
-	needPing bool // a packet has to be sent whatever is in it
-	closing  bool // closed once the running operation has ended
+	probed   mono.Time // last probe timeout
+	needPing bool      // a packet has to be sent whatever is in it
+	closing  bool      // closed once the running operation has ended
 	copies   []streamCopy
 }
 
@@ -169,6 +170,16 @@ func (r *route) amplificationCredit() uint64 {
 		return 0
 	}
 	return limit - r.sent
+}
+
+// otherPath reports whether a path other than p can carry data.
+func (c *Conn) otherPath(p *Path) bool {
+	for _, x := range c.paths {
+		if x != p && x.State == PathActive && x.usable() {
+			return true
+		}
+	}
+	return false
 }
 
 // Paths returns the open paths, path 0 first. The slice belongs to the

@@ -98,7 +98,7 @@ func TestSimCancel(t *testing.T) {
 // A receive window that starts small must not hold back a long fat path.
 func TestSimWindowTuning(t *testing.T) {
 	fat := coretest.Conditions{Rate: coretest.Mbps(200), Delay: 100 * time.Millisecond, Queue: 5 << 20}
-	use := func(c *core.Config) { c.SendBuffer = 16 << 20 }
+	use := func(c *core.Config) { c.SendBuffer, c.MaxStreamWindow, c.MaxConnWindow = 16<<20, 16<<20, 24<<20 }
 	w := coretest.NewWorld(t, coretest.Scenario{Up: fat, Down: fat, Client: use, Server: use})
 	a := w.Transfer(time.Minute, coretest.Request{Down: 100 << 20})
 	t.Logf("%.1f Mbps", a.Goodput()*8e-6)

@@ -13,6 +13,9 @@ func (w *World) Finish() {
 	w.TB.Helper()
 	w.Up.repair()
 	w.Down.repair()
+	if w.NAT != nil {
+		w.NAT.Stable = true
+	}
 	w.Settle()
 	w.Sim.Finish(w.Client)
 }
@@ -27,6 +30,15 @@ func (l *Link) repair() {
 // rest: nothing in flight, no stream held, nothing more sent.
 func (w *World) Settle() {
 	w.TB.Helper()
+	if w.NAT != nil {
+		// What a server sends to a binding that is gone is lost until the client
+		// speaks again.
+		for _, a := range w.Client.Apps {
+			if !a.Ended {
+				a.Conn.Ping(w.Client.Now())
+			}
+		}
+	}
 	rest := func() bool {
 		for _, h := range w.hosts {
 			for _, a := range h.Apps {
@@ -37,7 +49,7 @@ func (w *World) Settle() {
 		}
 		return true
 	}
-	w.Until("connections at rest: nothing in flight, no stream held", 5*time.Minute, rest)
+	w.Until("connections at rest: nothing in flight, no stream held", time.Hour, rest)
 	w.Audit()
 }
 
@@ -65,7 +77,7 @@ func (s *Sim) Audit() {
 func (s *Sim) Finish(closer *Host) {
 	s.TB.Helper()
 	closer.Endpoint.CloseAll(closer.Now(), 0, "finished")
-	s.Until("all connections forgotten", 10*time.Minute, func() bool {
+	s.Until("all connections forgotten", 3*time.Hour, func() bool {
 		for _, h := range s.hosts {
 			if h.Endpoint.Len() > 0 {
 				return false

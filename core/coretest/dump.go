@@ -9,6 +9,12 @@ import (
 	"github.com/pquic-go/pquic/core/mono"
 )
 
+// omitted fields say little about what went wrong.
+var omitted = map[string]bool{
+	"LocalParams": true, "RemoteParams": true, "OriginalID": true, "RemoteID": true, "LocalID": true,
+	"LocalIPHigh": true, "LocalIPLow": true, "RemoteIPHigh": true, "RemoteIPLow": true,
+}
+
 // nonzero writes the fields of a struct that are not zero, times relative to
 // the start.
 func nonzero(v any) string {
@@ -21,7 +27,7 @@ func writeNonzero(b *strings.Builder, v reflect.Value) {
 	t := v.Type()
 	for i := range t.NumField() {
 		f := v.Field(i)
-		if f.IsZero() || !t.Field(i).IsExported() {
+		if f.IsZero() || !t.Field(i).IsExported() || omitted[t.Field(i).Name] {
 			continue
 		}
 		switch x := f.Interface().(type) {

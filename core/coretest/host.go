@@ -301,11 +301,9 @@ func (h *Host) dump() {
 	tb := h.sim.TB
 	tb.Helper()
 	tb.Logf("host %s: %s; driver: %s", h.Name, nonzero(h.Endpoint.Stats()), nonzero(h.counts))
-	for n, a := range h.Apps {
-		if n >= 8 {
-			tb.Logf("  … and %d more", len(h.Apps)-n)
-			return
+	for _, a := range h.Apps {
+		if !a.Freed || len(h.Apps) < 3 {
+			a.dump()
 		}
-		a.dump()
 	}
 }

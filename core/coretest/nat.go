@@ -13,6 +13,8 @@ type NAT struct {
 	old   []netip.Addr
 	// Rebindings counts the changes so far.
 	Rebindings int
+	// Stable ends them: what asks for another is ignored.
+	Stable bool
 }
 
 // NewNAT puts a NAT with the given outer address before the interface.
@@ -34,13 +36,13 @@ func (n *NAT) reset(outer netip.Addr) {
 }
 
 // Rebind gives every flow a new port; packets to the old ones are lost.
-func (n *NAT) Rebind() {
-	n.Rebindings++
-	n.reset(n.outer)
-}
+func (n *NAT) Rebind() { n.RebindAddr(n.outer) }
 
 // RebindAddr gives every flow a new address and port.
 func (n *NAT) RebindAddr(outer netip.Addr) {
+	if n.Stable {
+		return
+	}
 	n.Rebindings++
 	n.reset(outer)
 }
