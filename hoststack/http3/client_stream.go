@@ -50,7 +50,7 @@ func newClientStream(cc *ClientConn, str Stream, req *http.Request) *clientStrea
 		limit:         cc.limit,
 		contentLength: -1,
 	}
-	cs.reader.trailers = cs.trailersReceived
+	cs.reader.trailers = cs
 	cs.body.cs = cs
 	select {
 	case <-cc.conn.HandshakeComplete():
@@ -188,8 +188,8 @@ func (cs *clientStream) awaitResponse() (*responseHead, error) {
 		if trace != nil && trace.GotFirstResponseByte != nil {
 			trace.GotFirstResponseByte()
 		}
-		head, err := decodeResponse(section, cs.cc.limit)
-		if err != nil {
+		head := new(responseHead)
+		if err := head.decode(section, cs.cc.limit); err != nil {
 			return nil, err
 		}
 		if head.status >= 200 {

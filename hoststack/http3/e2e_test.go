@@ -33,7 +33,7 @@ var certificate = sync.OnceValue(func() tls.Certificate {
 	return cert
 })
 
-func clientTLS(t *testing.T) *tls.Config {
+func clientTLS(t testing.TB) *tls.Config {
 	t.Helper()
 	leaf, err := x509.ParseCertificate(certificate().Certificate[0])
 	if err != nil {
@@ -45,7 +45,7 @@ func clientTLS(t *testing.T) *tls.Config {
 }
 
 // listenUDP serves srv on a loopback port and returns its "host:port".
-func listenUDP(t *testing.T, srv *http3.Server, cfg *hoststack.Config) string {
+func listenUDP(t testing.TB, srv *http3.Server, cfg *hoststack.Config) string {
 	t.Helper()
 	if cfg == nil {
 		cfg = new(hoststack.Config)

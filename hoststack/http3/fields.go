@@ -24,10 +24,15 @@ func (e *fieldsTooLargeError) Error() string {
 	return malformed("a field section exceeds %d bytes", e.limit).Error()
 }
 
-// decodeFields calls f for each field line of an encoded field section, in
-// order, and stops at f's error. It never holds more than one field beyond
+// A fieldReceiver takes the field lines of a section, in order.
+type fieldReceiver interface {
+	field(name, value string) error
+}
+
+// decodeFields hands the field lines of an encoded field section to f, and
+// stops at f's error. It never holds more than one field beyond
 // limit, however far the section would expand.
-func decodeFields(section []byte, limit uint64, f func(name, value string) error) error {
+func decodeFields(section []byte, limit uint64, f fieldReceiver) error {
 	var d qpack.Decoder
 	next := d.Decode(section)
 	size := uint64(0)
@@ -48,7 +53,7 @@ func decodeFields(section []byte, limit uint64, f func(name, value string) error
 		if size > limit {
 			return &fieldsTooLargeError{limit}
 		}
-		if err := f(hf.Name, hf.Value); err != nil {
+		if err := f.field(hf.Name, hf.Value); err != nil {
 			return err
 		}
 	}
@@ -262,6 +267,7 @@ func lowerName(key string) string {
 type headerBuilder struct {
 	header http.Header
 	values []string
+	space  [16]string // the first values
 }
 
 func (h *headerBuilder) add(key, value string) {
@@ -272,8 +278,10 @@ func (h *headerBuilder) add(key, value string) {
 		h.header[key] = append(old, value)
 		return
 	}
-	if len(h.values) == cap(h.values) {
-		h.values = make([]string, 0, 16)
+	if h.values == nil {
+		h.values = h.space[:0]
+	} else if len(h.values) == cap(h.values) {
+		h.values = make([]string, 0, 2*cap(h.values))
 	}
 	h.values = append(h.values, value)
 	n := len(h.values)
@@ -294,20 +302,24 @@ func (h *headerBuilder) get() http.Header {
 // "Pseudo-header fields MUST NOT appear in trailer sections."
 // https://www.rfc-editor.org/rfc/rfc9114#section-4.3
 func decodeTrailers(section []byte, limit uint64) (http.Header, error) {
-	var h headerBuilder
-	err := decodeFields(section, limit, func(name, value string) error {
-		if strings.HasPrefix(name, ":") {
-			return malformed("pseudo-header field %.64q in a trailer section", name)
-		}
-		if err := checkField(name, value); err != nil {
-			return err
-		}
-		if key := canonicalName(name); !forbiddenTrailer(key) {
-			h.add(key, value)
-		}
-		return nil
-	})
-	return h.header, err
+	var d trailerDecoder
+	err := decodeFields(section, limit, &d)
+	return d.fields.header, err
+}
+
+type trailerDecoder struct{ fields headerBuilder }
+
+func (d *trailerDecoder) field(name, value string) error {
+	if strings.HasPrefix(name, ":") {
+		return malformed("pseudo-header field %.64q in a trailer section", name)
+	}
+	if err := checkField(name, value); err != nil {
+		return err
+	}
+	if key := canonicalName(name); !forbiddenTrailer(key) {
+		d.fields.add(key, value)
+	}
+	return nil
 }
 
 // forbiddenTrailer reports whether a field must be known before the content

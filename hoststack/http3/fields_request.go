@@ -30,16 +30,13 @@ const (
 	pseudoProtocol
 )
 
-// decodeRequest reads and checks the header section of a request.
-func decodeRequest(section []byte, limit uint64) (*requestHead, error) {
-	h := &requestHead{contentLength: -1}
-	if err := decodeFields(section, limit, h.field); err != nil {
-		return nil, err
+// decode reads and checks the header section of a request. h is zero before.
+func (h *requestHead) decode(section []byte, limit uint64) error {
+	h.contentLength = -1
+	if err := decodeFields(section, limit, h); err != nil {
+		return err
 	}
-	if err := h.check(); err != nil {
-		return nil, err
-	}
-	return h, nil
+	return h.check()
 }
 
 func (h *requestHead) field(name, value string) error {

@@ -13,20 +13,20 @@ type responseHead struct {
 	fields        headerBuilder
 }
 
-// decodeResponse reads and checks the header section of a response.
-func decodeResponse(section []byte, limit uint64) (*responseHead, error) {
-	h := &responseHead{contentLength: -1}
-	if err := decodeFields(section, limit, h.field); err != nil {
-		return nil, err
+// decode reads and checks the header section of a response. h is zero before.
+func (h *responseHead) decode(section []byte, limit uint64) error {
+	h.contentLength = -1
+	if err := decodeFields(section, limit, h); err != nil {
+		return err
 	}
 	// "For responses, a single ":status" pseudo-header field is defined […] This
 	// pseudo-header field MUST be included in all responses; otherwise, the
 	// response is malformed"
 	// https://www.rfc-editor.org/rfc/rfc9114#section-4.3.2
 	if h.status == 0 {
-		return nil, malformed("a response without :status")
+		return malformed("a response without :status")
 	}
-	return h, nil
+	return nil
 }
 
 func (h *responseHead) field(name, value string) error {

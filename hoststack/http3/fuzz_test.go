@@ -56,23 +56,20 @@ func FuzzMessage(f *testing.F) {
 			tunnel:        mode&2 != 0,
 			noContent:     mode&4 != 0,
 		}
-		m.trailers = func(section []byte) error {
-			_, err := decodeTrailers(section, m.limit)
-			return err
-		}
+		m.trailers = decodingTrailers{m.limit}
 		section, err := m.headers()
 		if err != nil {
 			typed(t, err)
 			return
 		}
 		if m.isClient {
-			var h *responseHead
-			if h, err = decodeResponse(section, m.limit); err == nil {
+			var h responseHead
+			if err = h.decode(section, m.limit); err == nil {
 				m.contentLength = h.contentLength
 			}
 		} else {
-			var h *requestHead
-			if h, err = decodeRequest(section, m.limit); err == nil {
+			var h requestHead
+			if err = h.decode(section, m.limit); err == nil {
 				m.contentLength = h.contentLength
 				_, _ = http.NewRequest(h.method, "https://"+h.authority+h.path, nil)
 				_ = h.header()
@@ -102,6 +99,13 @@ func FuzzMessage(f *testing.F) {
 	})
 }
 
+type decodingTrailers struct{ limit uint64 }
+
+func (d decodingTrailers) trailersReceived(section []byte) error {
+	_, err := decodeTrailers(section, d.limit)
+	return err
+}
+
 type readerOf func([]byte) (int, error)
 
 func (f readerOf) Read(p []byte) (int, error) { return f(p) }
@@ -116,15 +120,18 @@ func FuzzFields(f *testing.F) {
 	f.Add([]byte{0, 0, 0x27, 0xff, 0xff, 0x7f, 'x'})
 	f.Fuzz(func(t *testing.T, section []byte) {
 		const limit = 3000
-		if h, err := decodeRequest(section, limit); err != nil {
+		var request requestHead
+		if err := request.decode(section, limit); err != nil {
 			typed(t, err)
 		} else {
+			h := &request
 			checkHeader(t, h.fields.get())
 			if h.authority == "" && h.isHTTP() || strings.Contains(h.authority, "@") {
 				t.Errorf("authority %q", h.authority)
 			}
 		}
-		if h, err := decodeResponse(section, limit); err != nil {
+		var h responseHead
+		if err := h.decode(section, limit); err != nil {
 			typed(t, err)
 		} else if checkHeader(t, h.fields.get()); h.status < 100 || h.status > 999 || h.status == 101 {
 			t.Errorf("status %d", h.status)

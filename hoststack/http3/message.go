@@ -21,12 +21,17 @@ type messageReader struct {
 	contentLength int64 // what it promised, or -1
 	noContent     bool  // the message never has content
 	tunnel        bool  // CONNECT: DATA frames only
-	trailers      func(section []byte) error
+	trailers      trailerReceiver
 
 	left         uint64 // unread bytes of the current DATA frame
 	received     int64  // sum of the DATA frame lengths so far
 	trailersSeen bool
 	err          error // sticky result of readContent
+}
+
+// A trailerReceiver takes the trailer section of a message.
+type trailerReceiver interface {
+	trailersReceived(section []byte) error
 }
 
 // headers returns the encoded header section, valid until the next call. It
@@ -192,7 +197,7 @@ func (m *messageReader) trailer(n uint64) error {
 	if err != nil {
 		return err
 	}
-	return m.trailers(section)
+	return m.trailers.trailersReceived(section)
 }
 
 // end checks a message whose stream has ended.

@@ -95,10 +95,8 @@ func (sc *serverConn) serve() error {
 			<-sc.slots
 			continue
 		}
-		sc.handlers.Go(func() {
-			rs.serve()
-			<-sc.slots
-		})
+		sc.handlers.Add(1)
+		go rs.run()
 	}
 }
 

@@ -21,6 +21,7 @@ type serverStream struct {
 	id     uint64
 	reader messageReader
 	buf    *[]byte // the reader's, pooled
+	head   requestHead
 	w      responseWriter
 	body   requestBody
 	url    url.URL
@@ -50,12 +51,19 @@ func newServerStream(sc *serverConn, str Stream) *serverStream {
 		limit:         sc.limit,
 		contentLength: -1,
 	}
-	rs.reader.trailers = rs.trailersReceived
+	rs.reader.trailers = rs
 	rs.w.rs = rs
 	rs.w.contentLength = -1
 	rs.body.rs = rs
 	rs.prio.now = DefaultPriority
 	return rs
+}
+
+// run is the request's goroutine.
+func (rs *serverStream) run() {
+	defer rs.sc.handlers.Done()
+	rs.serve()
+	<-rs.sc.slots
 }
 
 // serve reads the request, has it handled and finishes the response.
@@ -88,8 +96,8 @@ func (rs *serverStream) readRequest() (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	head, err := decodeRequest(section, rs.sc.limit)
-	if err != nil {
+	head := &rs.head
+	if err := head.decode(section, rs.sc.limit); err != nil {
 		return nil, err
 	}
 	if head.protocol != "" && !srv.EnableConnectProtocol {
@@ -110,7 +118,7 @@ func (rs *serverStream) readRequest() (*http.Request, error) {
 			return nil, err
 		}
 	}
-	return rs.buildRequest(head)
+	return rs.buildRequest()
 }
 
 // isSafe reports whether a method asks for no change.
@@ -123,7 +131,8 @@ func isSafe(method string) bool {
 	return false
 }
 
-func (rs *serverStream) buildRequest(head *requestHead) (*http.Request, error) {
+func (rs *serverStream) buildRequest() (*http.Request, error) {
+	head := &rs.head
 	u, err := head.url(&rs.url)
 	if err != nil {
 		return nil, err
