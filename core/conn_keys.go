@@ -156,6 +156,9 @@ func (k *keyUpdateState) sealed(c *Conn, b *PacketBuilder) {
 		return
 	}
 	if c.mayUpdateKeys() && c.keyUpdateNeeded(NoArg{}).Yes {
+		if k.wanted {
+			c.pend |= pendPing // the peer learns by the next packet
+		}
 		c.rotateKeys("local_update")
 	} else if k.count >= 2*k.limit && c.config.KeyUpdateAfter == 0 {
 		// The peer never confirmed the last update; the AEAD must not be used

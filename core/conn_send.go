@@ -261,6 +261,11 @@ func (c *Conn) scheduleFramesNative(a BuilderArg) protoops.None {
 		c.writeUncontrolled(b)
 		return protoops.None{}
 	}
+	if probe && b.space == &p.space && c.otherPath(p) {
+		// The path may be dead: its data is for the others, see lossTimerFired.
+		c.writePing(b)
+		return protoops.None{}
+	}
 	at := len(b.b)
 	if id := b.space.id; c.crypto[id].pending() && b.level != levelEarly {
 		c.writeCrypto(b, c.crypto[id])
