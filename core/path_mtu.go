@@ -11,13 +11,22 @@ import (
 // mtuSearch is datagram packetization layer path MTU discovery on one path.
 // https://www.rfc-editor.org/rfc/rfc8899#section-5
 type mtuSearch struct {
-	next     mono.Time // when to probe next, 0 not now
-	ready    bool      // the time has come: the probe goes out with room for it
-	lo, hi   uint64    // UDP payload sizes: proven, and one still worth trying
-	tries    int       // probes of the size being tried
-	started  bool
-	done     bool
-	lostRun  int    // full-size packets lost in a row, with none acknowledged
+	next    mono.Time // when to probe next, 0 not now
+	ready   bool      // the time has come: the probe goes out with room for it
+	lo, hi  uint64    // UDP payload sizes: proven, and one still worth trying
+	tries   int       // probes of the size being tried
+	started bool
+	done    bool
+
+	// What speaks for and against a black hole: packets above the base size
+	// lost in a row, the smallest of them and when the first was sent; and
+	// when the newest one acknowledged was sent, with its size.
+	lostRun   int
+	lostSize  uint64
+	lostSince mono.Time
+	ackedSize uint64
+	ackedTime mono.Time
+
 	peerMax  uint64 // max_udp_payload_size of the peer
 	sizeNext uint64
 }
@@ -26,8 +35,8 @@ const (
 	maxMTUProbes = 3                 // MAX_PROBES
 	raiseTimer   = 600 * time.Second // PMTU_RAISE_TIMER
 	mtuPrecision = 16                // stop searching when the gap is this small
-	// blackHoleLosses full-size packets lost in a row while smaller ones get
-	// through mean that the path no longer carries that size.
+	// blackHoleLosses packets above the base size lost in a row, over more than
+	// a probe timeout, mean that the path no longer carries that size.
 	blackHoleLosses = 6
 )
 
@@ -255,18 +264,36 @@ var opMtuUpdated = protoops.Define(protoops.Key{Name: "mtu_updated", Param: prot
 	func(c *Conn) *protoops.Slot[MTUEvent, protoops.None] { return &c.ops.mtuUpdated },
 	nil)
 
-// acked and lost watch full-size packets for a black hole.
-func (m *mtuSearch) acked(p *Path, sent *SentPacket) {
-	if uint64(sent.Size)+mtuPrecision >= p.MTU {
+// acked notes that the path still carries packets above the base size.
+func (m *mtuSearch) acked(_ *Path, sent *SentPacket) {
+	if sent.Size <= minUDPPayload {
+		return
+	}
+	if uint64(sent.Size)+mtuPrecision >= m.ackedSize || sent.SentTime > m.ackedTime {
+		m.ackedSize, m.ackedTime = uint64(sent.Size), max(sent.SentTime, m.ackedTime)
+	}
+	if uint64(sent.Size)+mtuPrecision >= m.lostSize && sent.SentTime >= m.lostSince {
 		m.lostRun = 0
 	}
 }
 
+// lost watches for a black hole: packets above the base size are lost for
+// longer than a probe timeout while none as large gets through. Smaller ones
+// may, so that no probe timeout fires: acknowledgments of keep-alives, say.
 func (m *mtuSearch) lost(c *Conn, p *Path, sent *SentPacket) {
-	if p.MTU <= minUDPPayload || sent.Flags&recovery.MTUProbe != 0 || uint64(sent.Size)+mtuPrecision < p.MTU {
+	size := uint64(sent.Size)
+	if size <= minUDPPayload || size > p.MTU || sent.Flags&recovery.MTUProbe != 0 {
 		return
 	}
-	if m.lostRun++; m.lostRun >= blackHoleLosses && p.space.sent.HasAcked && c.now.Sub(sent.SentTime) > p.RTT.PTO(0) && p.PTOCount > 0 {
+	if m.ackedTime >= sent.SentTime && m.ackedSize+mtuPrecision >= size {
+		return // the path carried its like since
+	}
+	if m.lostRun == 0 {
+		m.lostSince, m.lostSize = sent.SentTime, size
+	}
+	m.lostRun++
+	m.lostSize = min(m.lostSize, size)
+	if m.lostRun >= blackHoleLosses && sent.SentTime.Sub(m.lostSince) > p.RTT.PTO(p.MaxAckDelay) {
 		c.mtuBlackHole(p)
 	}
 }
@@ -274,12 +301,13 @@ func (m *mtuSearch) lost(c *Conn, p *Path, sent *SentPacket) {
 // ptoFired: three probe timeouts in a row at a large size are reason enough to
 // try the base.
 func (m *mtuSearch) ptoFired(c *Conn, p *Path) {
-	if p.PTOCount >= 3 && p.MTU > uint64(c.config.InitialUDPPayload) {
+	if p.PTOCount >= 3 && p.MTU > minUDPPayload {
 		c.mtuBlackHole(p)
 	}
 }
 
-// mtuBlackHole falls back to the base size and searches again later.
+// mtuBlackHole falls back to the base size, which every path carries, and
+// searches again later.
 // https://www.rfc-editor.org/rfc/rfc8899#section-4.3
 func (c *Conn) mtuBlackHole(p *Path) {
 	if !c.isMTUBlackHole(PathArg{p}).Yes {
@@ -289,7 +317,7 @@ func (c *Conn) mtuBlackHole(p *Path) {
 	p.MTUBlackholes++
 	m.lostRun, m.tries, p.MTUProbed = 0, 0, 0
 	m.hi = max(p.MTU-1, minUDPPayload)
-	m.lo = uint64(c.config.InitialUDPPayload)
+	m.lo = minUDPPayload
 	m.started, m.done = true, false
 	m.next = c.now.Add(10 * max(p.RTT.PTO(p.MaxAckDelay), timerGranularity))
 	m.sizeNext = m.lo + (m.hi-m.lo)/2
