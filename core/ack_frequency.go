@@ -94,8 +94,25 @@ func (c *Conn) ackFrequencyWantedNative(PathArg) AckFrequencyWish { return AckFr
 func writeAckFrequency(c *Conn, b *PacketBuilder) {
 	a := &c.ackFreq
 	a.sentSeq++
+	// "Until the packet carrying the ACK_FREQUENCY frame is acknowledged, the
+	// endpoint MUST use the greater of the current max_ack_delay and the value
+	// that is in flight when computing the PTO period."
+	// https://datatracker.ietf.org/doc/html/draft-ietf-quic-ack-frequency-14#section-7
+	for _, p := range c.paths {
+		p.MaxAckDelay = max(p.MaxAckDelay, a.maxDelay)
+	}
 	b.b = wire.AppendAckFrequency(b.b, wire.AckFrequencyFrame{Sequence: a.sentSeq, AckElicitingThreshold: a.threshold, RequestedMaxAckDelay: uint64(a.maxDelay / time.Microsecond), ReorderingThreshold: a.reorder})
 	b.record(frameRecord{typ: wire.AckFrequency, off: a.sentSeq})
+}
+
+// ackFrequencyAcked: the peer has taken over the delay of the newest frame.
+func (c *Conn) ackFrequencyAcked(seq uint64) {
+	if seq != c.ackFreq.sentSeq {
+		return
+	}
+	for _, p := range c.paths {
+		p.MaxAckDelay = c.ackFreq.maxDelay
+	}
 }
 
 func writeImmediateAck(c *Conn, b *PacketBuilder) {

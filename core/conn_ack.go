@@ -594,6 +594,8 @@ func (c *Conn) frameAcked(p *Path, s *numberSpace, r *frameRecord) {
 		c.handshake.newToken = nil
 	case wire.HandshakeDone:
 		c.v.HandshakeDoneAcked = 1
+	case wire.AckFrequency:
+		c.ackFrequencyAcked(r.off)
 	}
 }
 

@@ -490,10 +490,6 @@ func (c *Conn) processPacket(now mono.Time, s *numberSpace, in *ReceivedPacket) 
 		s.v.ECT1Received++
 	case CE:
 		s.v.CEReceived++
-		if s.id == appSpace {
-			// A congestion mark is worth telling at once.
-			s.v.AckNow = 1
-		}
 	}
 	if in.level == level1RTT {
 		c.payloadReceived(ReceivedArg{Packet: in, Path: in.path})
@@ -504,7 +500,7 @@ func (c *Conn) processPacket(now mono.Time, s *numberSpace, in *ReceivedPacket) 
 	if s.injected != nil && s.injected.Contains(in.Number) {
 		// A plugin has recovered it before it came; it only has to be
 		// acknowledged.
-		s.noteReceived(now, in.Number, true)
+		s.noteReceived(now, in.Number, true, in.ecn)
 		return
 	}
 	if err := c.processFrames(in); err != nil {
@@ -514,7 +510,7 @@ func (c *Conn) processPacket(now mono.Time, s *numberSpace, in *ReceivedPacket) 
 	if s.v.Discarded != 0 {
 		return // a frame of the packet ended its own space
 	}
-	s.noteReceived(now, in.Number, in.eliciting)
+	s.noteReceived(now, in.Number, in.eliciting, in.ecn)
 	c.packetReceived(ReceivedArg{Packet: in, Path: in.path})
 	if in.level == level1RTT {
 		c.checkMigration(now, in)

@@ -29,6 +29,10 @@ func (c *Conn) processStream(in *ReceivedPacket, f wire.StreamFrame) *TransportE
 		s.Flags |= flagFinReceived
 		c.streamStateChanged(StreamArg{s})
 	}
+	if s.recvHalf.Stopped != 0 {
+		// No one will read it: the connection's credit comes back at once.
+		c.creditRead(s)
+	}
 	if readable && c.handler != nil {
 		c.handler.StreamReadable(c, s)
 	}
@@ -251,7 +255,8 @@ func (c *Conn) nextStreamNative(RoomArg) StreamResult {
 // may take another.
 func (c *Conn) writeStreamFrame(b *PacketBuilder, s *Stream, room int) bool {
 	limit := int(min(c.streamBytesMax(RoomArg{Stream: s, Path: b.path, Room: uint64(room)}).Bytes, uint64(room)))
-	withLen := c.streamEncodeLength(StreamArg{s}).Yes
+	// A plugin's reserved bytes come behind the frame.
+	withLen := b.reserve > 0 || c.streamEncodeLength(StreamArg{s}).Yes
 	off := s.sendHalf.NextOffset
 	// Room for data beside the header, whose own length depends on the offset
 	// (and, with a Length field, on the data's length).
@@ -305,10 +310,6 @@ func (c *Conn) writeStreamFrame(b *PacketBuilder, s *Stream, room int) bool {
 	if !s.sendHalf.Pending(c.flow.credit()) {
 		c.streams.markReady(s)
 		c.widenSendBuffer(b.path, s)
-		if c.flow.credit() == 0 && c.flow.sentBlocked != c.v.MaxDataRemote+1 {
-			c.flow.sentBlocked = c.v.MaxDataRemote + 1
-			c.pend |= pendDataBlocked
-		}
 	}
 	return withLen
 }

@@ -128,6 +128,10 @@ func (c *Conn) newPath(id uint64, r *route, now mono.Time) *Path {
 	if c.peerParams != nil {
 		p.MaxAckDelay = c.peerMaxAckDelay()
 	}
+	if z := c.path0; z != nil {
+		// What ACK_FREQUENCY frames have agreed holds here too.
+		p.AckThreshold, p.AckDelay, p.ReorderThreshold, p.MaxAckDelay = z.AckThreshold, z.AckDelay, z.ReorderThreshold, z.MaxAckDelay
+	}
 	if c.keyUpdate.prev != nil {
 		p.space.phaseFirst = unanswered
 	}

@@ -316,6 +316,7 @@ type scriptFlight struct {
 	at       mono.Time
 	toEngine bool
 	b        []byte
+	ecn      ECN
 }
 
 // relay lets both engines talk until done says so.
@@ -325,7 +326,7 @@ func (tc *testConn) relay(delay time.Duration, done func() bool) {
 	for range 10_000 {
 		for i, e := range []*Endpoint{tc.end, tc.other} {
 			tc.collect(e, func(b []byte, tr *Transmit) {
-				flights = append(flights, scriptFlight{tc.now.Add(delay), i == 1, bytes.Clone(b)})
+				flights = append(flights, scriptFlight{tc.now.Add(delay), i == 1, bytes.Clone(b), tr.ECN})
 			})
 		}
 		tc.grab()
@@ -343,7 +344,7 @@ func (tc *testConn) relay(delay time.Duration, done func() bool) {
 		for len(flights) > 0 && flights[0].at <= tc.now {
 			f := flights[0]
 			flights = flights[1:]
-			tc.deliver(f.b, f.toEngine)
+			tc.deliver(f.b, f.toEngine, f.ecn)
 			tc.grab()
 		}
 		tc.end.EndBatch(tc.now)
@@ -358,8 +359,8 @@ func (tc *testConn) relay(delay time.Duration, done func() bool) {
 	tc.t.Fatalf("handshake never came that far: engine %v, peer %v", err, tc.peer.Err())
 }
 
-func (tc *testConn) deliver(b []byte, toEngine bool) {
-	d := &Datagram{Payload: b, Local: tc.local, Remote: tc.remote}
+func (tc *testConn) deliver(b []byte, toEngine bool, mark ECN) {
+	d := &Datagram{Payload: b, Local: tc.local, Remote: tc.remote, ECN: mark}
 	if toEngine {
 		tc.end.Receive(tc.now, d)
 		return
@@ -425,7 +426,7 @@ func (tc *testConn) halfHandshake(s *scriptSetup) {
 				b = cut(b)
 			}
 			if len(b) > 0 {
-				tc.deliver(b, toEngine)
+				tc.deliver(b, toEngine, NotECT)
 			}
 		})
 		tc.end.EndBatch(tc.now)

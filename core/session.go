@@ -145,7 +145,7 @@ func (c *Conn) rejectEarlyData() {
 		if st.Flags&flagStopQueued != 0 {
 			st.pend |= pendStop
 		}
-		st.inCtl, st.next = false, nil
+		st.inCtl, st.next, st.blockedAt = false, nil, 0
 	}
 	c.streams.ctlHead, c.streams.ctlTail = nil, nil
 	c.flow.sentBlocked = 0

@@ -33,6 +33,11 @@ type numberSpace struct {
 	received recovery.Received
 	injected *recovery.Received // packets whose payload a plugin recovered; nil before the first
 
+	// largestEliciting is the highest ack-eliciting packet number received,
+	// lastCE whether the packet received last was marked as congested.
+	largestEliciting uint64
+	lastCE           bool
+
 	// newElicited says that the datagrams handled since the last endBatch
 	// brought ack-eliciting packets.
 	newElicited bool
@@ -115,11 +120,13 @@ func (f *sentFrames) release() {
 // A SentPacket is a packet that may still be acknowledged.
 type SentPacket = recovery.Packet[sentFrames]
 
-// ackState decides when the delayed acknowledgment of a received packet is due.
-func (s *numberSpace) noteReceived(now mono.Time, pn uint64, eliciting bool) {
+// noteReceived records a received packet and whether the peer should hear of it
+// at once.
+func (s *numberSpace) noteReceived(now mono.Time, pn uint64, eliciting bool, mark ECN) {
 	largest, any := s.received.Largest()
-	outOfOrder := any && (pn < largest || pn > largest+1)
 	s.received.Add(pn)
+	congested := mark == CE && (s.path.AckThreshold <= 2 || !s.lastCE)
+	s.lastCE = mark == CE
 	if !any || pn > largest {
 		s.v.LargestReceived = pn
 		s.v.LargestReceivedTime = now
@@ -133,10 +140,45 @@ func (s *numberSpace) noteReceived(now mono.Time, pn uint64, eliciting bool) {
 		s.path.MaxReorderGap = max(s.path.MaxReorderGap, largest-pn)
 		s.path.MaxReorderDelay = max(s.path.MaxReorderDelay, now.Sub(s.v.LargestReceivedTime))
 	}
-	if outOfOrder && s.path.ReorderThreshold == 1 {
-		// "an endpoint SHOULD generate and send an ACK frame without delay
-		// when it receives an ack-eliciting packet […] out of order".
-		// https://www.rfc-editor.org/rfc/rfc9000#section-13.2.1
+	s.largestEliciting = max(s.largestEliciting, pn)
+	if congested || any && s.reordered(pn, largest) {
 		s.v.AckNow = 1
 	}
+}
+
+// reordered reports whether ack-eliciting packet pn, received after largest,
+// shows enough reordering for an immediate acknowledgment.
+//
+// "an endpoint SHOULD generate and send an ACK frame without delay when it
+// receives an ack-eliciting packet" out of order, or behind a gap.
+// https://www.rfc-editor.org/rfc/rfc9000#section-13.2.1
+//
+// A Reordering Threshold above 1 waits until the peer could declare a missing
+// packet lost, or has declared this one lost.
+// https://datatracker.ietf.org/doc/html/draft-ietf-quic-ack-frequency-14#section-6.2
+func (s *numberSpace) reordered(pn, largest uint64) bool {
+	threshold := s.path.ReorderThreshold
+	if threshold <= 1 {
+		return threshold == 1 && (pn < largest || pn > largest+1)
+	}
+	reported, told := uint64(0), false // "Largest Reported Missing"
+	if s.v.AcksSent > 0 && s.v.LargestAckSent >= threshold {
+		reported, told = s.v.LargestAckSent-threshold, true
+		if pn <= reported {
+			return true
+		}
+	}
+	// The smallest missing packet the peer has not been told of.
+	ranges := s.received.Ranges()
+	for i := len(ranges) - 1; i > 0; i-- {
+		missing, end := ranges[i].Hi+1, ranges[i-1].Lo-1
+		if told && end <= reported {
+			continue
+		}
+		if told {
+			missing = max(missing, reported+1)
+		}
+		return s.largestEliciting >= missing && s.largestEliciting-missing >= threshold
+	}
+	return false
 }

@@ -54,7 +54,9 @@ type Stream struct {
 	next     *Stream // in streamSet.ctl
 	sendDone bool
 	recvDone bool
-	inStore  streamHalves
+	// blockedAt is the limit at which STREAM_DATA_BLOCKED was last due plus one.
+	blockedAt uint64
+	inStore   streamHalves
 }
 
 // streamHalves keeps both halves of a bidirectional stream in one allocation.
@@ -396,8 +398,28 @@ func (s *streamSet) markReady(st *Stream) {
 		return
 	}
 	s.sched.Idle(&st.entry)
-	if _, blocked := st.sendHalf.Blocked(); blocked && st.pend&pendStreamBlocked == 0 {
-		s.queueControl(st, pendStreamBlocked)
+	s.noteBlocked(st)
+}
+
+// noteBlocked tells the peer, once per limit, that flow control holds data of a
+// stream back.
+//
+// "A sender SHOULD send a STREAM_DATA_BLOCKED or DATA_BLOCKED frame to indicate
+// to the receiver that it has data to write but is blocked by flow control
+// limits."
+// https://www.rfc-editor.org/rfc/rfc9000#section-4.1
+func (s *streamSet) noteBlocked(st *Stream) {
+	if limit, blocked := st.sendHalf.Blocked(); blocked {
+		if st.blockedAt != limit+1 {
+			st.blockedAt = limit + 1
+			s.queueControl(st, pendStreamBlocked)
+		}
+		return
+	}
+	c := s.conn
+	if c.flow.credit() == 0 && c.flow.sentBlocked != c.v.MaxDataRemote+1 && st.sendHalf.Pending(1) {
+		c.flow.sentBlocked = c.v.MaxDataRemote + 1
+		c.pend |= pendDataBlocked
 	}
 }
 

@@ -267,7 +267,7 @@ func TestStreamLimit(t *testing.T) {
 				if n := len(tc.h.opened); n != 3 {
 					t.Errorf("%d streams opened, want all up to the third", n)
 				}
-				tc.write1RTT(frames(tc.peerStream(3, bidi))[i])
+				tc.write1RTT(frames(tc.peerStream(5, bidi))[i])
 				tc.wantClose(fmt.Sprintf("one too many, frame %d", i), StreamLimitError)
 			}
 			tc := newTestConn(t, side, limits)
