@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
+	"github.com/pquic-go/pquic/cmd/internal/hqrt"
 	"github.com/pquic-go/pquic/cmd/internal/quicflags"
 	"github.com/pquic-go/pquic/cmd/internal/reason"
 	"github.com/pquic-go/pquic/cmd/internal/sessionfile"
@@ -61,8 +61,12 @@ func newConnector(o *options, setup *quicflags.Setup, sessions *sessionfile.Stor
 // roundTripper returns what requests go through.
 func (c *connector) roundTripper() (rt http.RoundTripper, closeAll func() error) {
 	if c.o.alpn == hq.NextProto {
-		t := hqTransport{c}
-		return t, t.close
+		return hqrt.Transport(c.hqConn), func() error {
+			for _, l := range c.links() {
+				_ = l.conn.CloseWithError(hq.CodeNoError, "")
+			}
+			return nil
+		}
 	}
 	t := &http3.Transport{
 		TLSClientConfig: c.tls, DisableCompression: true, EnableEarlyData: c.o.earlyData, Logger: c.log,
@@ -194,55 +198,18 @@ func (c *connector) keepSessions(ctx context.Context) error {
 	return nil
 }
 
-// authority is the "host:port" a URL is fetched from.
-func authority(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = "443"
-	}
-	return net.JoinHostPort(u.Hostname(), port)
-}
-
-// hqTransport is an http.RoundTripper for HTTP/0.9.
-type hqTransport struct{ c *connector }
-
-// RoundTrip asks for a path. There is no status: the server resets the stream
-// if it has no such file, which the first read tells.
-func (t hqTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	addr := authority(req.URL)
-	l, err := t.connection(req.Context(), addr)
-	if err != nil {
-		return nil, err
-	}
-	body, err := hq.Get(req.Context(), l.h, req.URL.RequestURI())
-	if err != nil {
-		return nil, err
-	}
-	return &http.Response{
-		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/0.9", ProtoMajor: 0, ProtoMinor: 9,
-		Header: make(http.Header), Body: body, ContentLength: -1, Request: req,
-	}, nil
-}
-
-// connection returns the connection to a server, dialling if there is none.
-func (t hqTransport) connection(ctx context.Context, addr string) (*link, error) {
-	l, dial := t.c.begin(addr, false)
+// hqConn returns the HTTP/0.9 connection to a server, dialling if there is none.
+func (c *connector) hqConn(ctx context.Context, addr string) (http3.Conn, error) {
+	l, dial := c.begin(addr, false)
 	if dial {
-		cfg := t.c.tls.Clone()
+		cfg := c.tls.Clone()
 		cfg.ServerName, _, _ = net.SplitHostPort(addr)
-		t.c.dial(ctx, l, cfg)
+		c.dial(ctx, l, cfg)
 	}
 	select {
 	case <-l.dialling:
-		return l, l.err
+		return l.h, l.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-}
-
-func (t hqTransport) close() error {
-	for _, l := range t.c.links() {
-		_ = l.conn.CloseWithError(hq.CodeNoError, "")
-	}
-	return nil
 }

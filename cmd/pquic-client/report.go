@@ -16,6 +16,7 @@ import (
 
 	"github.com/pquic-go/pquic/cmd/internal/cliutil"
 	"github.com/pquic-go/pquic/cmd/internal/download"
+	"github.com/pquic-go/pquic/cmd/internal/hqrt"
 	"github.com/pquic-go/pquic/cmd/internal/reason"
 )
 
@@ -62,7 +63,7 @@ func (c *client) outcome(t target, res *download.Result, took time.Duration) *ou
 		out.Status, proto = res.Response.StatusCode, res.Response.Proto
 		u = res.Response.Request.URL // after redirections
 	}
-	if l := c.conn.link(authority(u)); l != nil {
+	if l := c.conn.link(hqrt.Authority(u)); l != nil {
 		out.negotiated = l.negotiated(proto)
 	}
 	return out

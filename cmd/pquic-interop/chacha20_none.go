@@ -1,0 +1,7 @@
+//go:build nocipherchoice
+
+package main
+
+const canChooseCipherSuite = false
+
+func offerOnlyChaCha20() {}
