@@ -19,7 +19,6 @@ type Outcome struct {
 	WWW      string
 	Download string
 	Trace    *capture.Trace
-	Elapsed  time.Duration
 	// Note goes into the table beside the verdict.
 	Note string
 }

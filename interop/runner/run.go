@@ -134,31 +134,14 @@ func run(ctx context.Context, client, server *Endpoint, c *Case, dir string, ful
 	if err := s.waitReady(ctx); err != nil {
 		return "", fmt.Errorf("server: %w", err)
 	}
-	begin := time.Now()
-	judged := false
-	for _, command := range client.Client(&clientSetup) {
-		p, err := startProgram(ctx, n, capture.Client, command, setup.dir("client"))
-		if err != nil {
-			return "", err
-		}
-		if err := p.wait(ctx); err != nil {
-			return "", fmt.Errorf("client: %w", err)
-		}
-		if command.Check != nil {
-			judged = true
-			if err := command.Check(p.output()); err != nil {
-				return "", err
-			}
-		}
-	}
+	judged, err := runClient(ctx, n, client.Client(&clientSetup), setup.dir("client"))
 	s.stop()
-	o := &Outcome{Case: c, Names: setup.names, WWW: setup.dir("www"), Download: setup.dir("downloads"), Elapsed: time.Since(begin)}
+	// What passed on the wire is of use most when the client has failed.
+	o := &Outcome{Case: c, Names: setup.names, WWW: setup.dir("www"), Download: setup.dir("downloads")}
 	keys := make(capture.KeyLog)
-	if err := errors.Join(keys.ReadKeyLog(clientSetup.KeyLog), keys.ReadKeyLog(serverSetup.KeyLog)); err != nil {
-		return "", err
-	}
+	keyErr := errors.Join(keys.ReadKeyLog(clientSetup.KeyLog), keys.ReadKeyLog(serverSetup.KeyLog))
 	o.Trace = capture.Analyze(n.log(), keys)
-	if err := writeTrace(dir, n.log(), o.Trace); err != nil {
+	if err := errors.Join(err, keyErr, writeTrace(dir, n.log(), o.Trace)); err != nil {
 		return "", err
 	}
 	if judged {
@@ -171,6 +154,27 @@ func run(ctx context.Context, client, server *Endpoint, c *Case, dir string, ful
 		o.Note = fmt.Sprintf("%.1f Mbps", o.goodput())
 	}
 	return o.Note, nil
+}
+
+// runClient runs a client's commands one after the other; judged tells that their output has been
+// checked.
+func runClient(ctx context.Context, n network, commands []*Command, dir string) (judged bool, err error) {
+	for _, command := range commands {
+		p, err := startProgram(ctx, n, capture.Client, command, dir)
+		if err != nil {
+			return judged, err
+		}
+		if err := p.wait(ctx); err != nil {
+			return judged, fmt.Errorf("client: %w", err)
+		}
+		if command.Check != nil {
+			judged = true
+			if err := command.Check(p.output()); err != nil {
+				return judged, err
+			}
+		}
+	}
+	return judged, nil
 }
 
 // writeTrace keeps what passed on the wire, for whoever looks into a failure.
@@ -329,7 +333,17 @@ func (p *program) failure(err error) error {
 		return fmt.Errorf("%s: %w", p.name, errUnsupported)
 	}
 	lines := strings.Split(strings.TrimSpace(p.output()), "\n")
-	return fmt.Errorf("%s: %w: %s", p.name, err, lines[len(lines)-1])
+	return fmt.Errorf("%s: %w: %s", p.name, err, brief(lines[len(lines)-1]))
+}
+
+// brief shortens a line from the middle: what went wrong tends to stand at its end.
+func brief(line string) string {
+	const most = 100
+	r := []rune(line)
+	if len(r) <= 2*most {
+		return line
+	}
+	return string(r[:most]) + " … " + string(r[len(r)-most:])
 }
 
 func (p *program) output() string {
