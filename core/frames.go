@@ -213,7 +213,14 @@ func (c *Conn) processFrames(in *ReceivedPacket) *TransportError {
 func (c *Conn) processFrame(in *ReceivedPacket, b []byte) (int, *TransportError) {
 	t, n := wire.NextFrameType(b)
 	if n == 0 {
-		return 0, violation(FrameEncodingError, 0, "frame type is not minimally encoded")
+		if t == wire.NoFrameType {
+			return 0, violation(FrameEncodingError, 0, "packet ends within a frame type")
+		}
+		// "An endpoint MAY treat the receipt of a frame type that uses a longer
+		// encoding than necessary as a connection error of type
+		// PROTOCOL_VIOLATION."
+		// https://www.rfc-editor.org/rfc/rfc9000#section-12.4
+		return 0, violation(ProtocolViolation, t, "frame type is not minimally encoded")
 	}
 	facts := wire.FactsOf(t)
 	if !facts.Known() {

@@ -59,15 +59,13 @@ const (
 type scriptOption func(*scriptSetup)
 
 type scriptSetup struct {
-	stage         scriptStage
-	engine, peer  *Config // the sides' configurations
-	endpoint      *EndpointConfig
-	peerParams    func(*wire.TransportParameters)
-	secondVisit   bool
-	onEngine      func(*Conn)
-	delay         time.Duration
-	serverEnd     func(*EndpointConfig)
-	clientCIDLess bool
+	stage        scriptStage
+	engine, peer *Config // the sides' configurations
+	endpoint     *EndpointConfig
+	peerParams   func(*wire.TransportParameters)
+	visits       int
+	onEngine     func(*Conn)
+	delay        time.Duration
 }
 
 func takeOver(at scriptStage) scriptOption { return func(s *scriptSetup) { s.stage = at } }
@@ -92,6 +90,20 @@ func onEngine(f func(*Conn)) scriptOption { return func(s *scriptSetup) { s.onEn
 
 // linkDelay is the one-way delay during the handshake; default 10 ms.
 func linkDelay(d time.Duration) scriptOption { return func(s *scriptSetup) { s.delay = d } }
+
+// secondVisit lets the client come with a session ticket of an earlier
+// connection and early data allowed.
+func secondVisit() scriptOption {
+	return func(s *scriptSetup) {
+		s.visits = 2
+		client, server := s.engine, s.peer
+		if server.TLS.Certificates == nil {
+			client, server = server, client
+		}
+		client.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+		server.Allow0RTT = true
+	}
+}
 
 var (
 	scriptClientAddr = netip.MustParseAddrPort("192.0.2.1:40000")
@@ -131,7 +143,9 @@ type testConn struct {
 	count   int // datagrams
 	ignored map[wire.FrameType]bool
 	tap     func(*scriptPacket)
-	buf     []byte
+	// teaching: the second engine learns the engine's handshake bytes.
+	teaching bool
+	buf      []byte
 }
 
 // A scriptPacket is a packet as the script reads or writes it.
@@ -231,6 +245,10 @@ func newTestConn(t testing.TB, side scriptSide, opts ...scriptOption) *testConn 
 		o(s)
 	}
 	tc.start(s)
+	tc.dial(s)
+	if s.visits > 1 {
+		tc.firstVisit(s)
+	}
 	switch s.stage {
 	case stageConfirmed:
 		tc.handshake(s)
@@ -241,7 +259,7 @@ func newTestConn(t testing.TB, side scriptSide, opts ...scriptOption) *testConn 
 	return tc
 }
 
-// start makes both engines; the client has dialed.
+// start makes both engines.
 func (tc *testConn) start(s *scriptSetup) {
 	t := tc.t
 	t.Helper()
@@ -281,6 +299,13 @@ func (tc *testConn) start(s *scriptSetup) {
 	if tc.other, err = NewEndpoint(otherCfg); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// dial starts the client's connection.
+func (tc *testConn) dial(s *scriptSetup) {
+	t := tc.t
+	t.Helper()
+	var err error
 	dial := &DialConfig{ServerName: "server", Local: scriptClientAddr, Remote: scriptServerAddr}
 	if tc.side == clientSide {
 		dial.Config, dial.Handler = s.engine, tc.h
@@ -300,6 +325,17 @@ func (tc *testConn) start(s *scriptSetup) {
 	if tc.peer, err = tc.other.Dial(tc.now, dial); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// firstVisit completes a connection and dials again.
+func (tc *testConn) firstVisit(s *scriptSetup) {
+	tc.t.Helper()
+	tc.handshake(s)
+	tc.conn.Close(tc.now, 0, "")
+	tc.relay(s.delay, func() bool { return tc.end.Len() == 0 && tc.other.Len() == 0 })
+	tc.conn, tc.peer, tc.h = nil, nil, &scriptHandler{}
+	tc.seal, tc.open = [numLevels]*protection.Sealer{}, [numLevels]*protection.Opener{}
+	tc.dial(s)
 }
 
 func (tc *testConn) overrideParams(s *scriptSetup, c *Conn) {
@@ -468,6 +504,7 @@ func (tc *testConn) takeOver() {
 		return
 	}
 	tc.version = p.Version()
+	tc.teaching = p.v.HandshakeComplete == 0
 	tc.src = p.handshake.localSrc
 	tc.dst = p.destConnID(p.path0, p.path0.route)
 	for i, sp := range []*numberSpace{p.initial, p.hs, &p.path0.space} {
