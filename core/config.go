@@ -92,8 +92,20 @@ type Config struct {
 	// OnTransportParameters runs when SNI, ALPN and the peer's transport
 	// parameters are known and before ours are composed (server), or before
 	// ours are composed (client, where the peer's are not known yet). Here
-	// plugins attach and add parameters.
+	// plugins attach and add parameters; on a server they still get to process
+	// those of the client. An error closes the connection.
 	OnTransportParameters func(*Conn) error
+
+	// StreamFIFOs, if set, says in which memory the bytes of a stream cross to
+	// the application, for instance memory shared with another process (see
+	// stream.NewFIFOOn). Nil FIFOs are made by the engine; send is not used on a
+	// stream the peer alone sends on, recv not on one we alone send on. A recv
+	// FIFO in memory that cannot grow must hold StreamWindow bytes, which is
+	// what the peer has been promised.
+	StreamFIFOs func(c *Conn, id uint64) (send, recv *stream.FIFO)
+	// BrokenFIFOCode is the application error code with which a stream is reset
+	// and stopped when whoever shares its FIFOs has broken them.
+	BrokenFIFOCode uint64
 }
 
 // A TokenStore keeps a client's address-validation tokens per server.

@@ -122,6 +122,7 @@ type Conn struct {
 	counted   bool // the handshake no longer counts as in progress
 
 	reservedIDs []wire.ConnID // issued for paths that were not open yet
+	localAddrs  []LocalAddr
 }
 
 // A ConnHandler is told what the application has to know. Its methods are

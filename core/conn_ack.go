@@ -335,7 +335,27 @@ func (c *Conn) sampleRTT(p *Path, s *numberSpace, ack *ackEvent, delay time.Dura
 		// https://www.rfc-editor.org/rfc/rfc9002#section-5.3
 		delay = min(delay, p.MaxAckDelay)
 	}
-	c.updateRTT(RTTSample{Path: p, Latest: ack.latest, AckDelay: delay})
+	r := &p.RTT
+	samples := r.Samples
+	e := c.updateRTT(RTTSample{Path: p, Latest: ack.latest, AckDelay: delay})
+	if r.Samples != samples {
+		return
+	}
+	// A pluglet has answered instead of the native body: its answer counts, and
+	// where it gives none what it has written to the fields.
+	r.LatestRTT = ack.latest
+	if r.Samples++; r.Samples == 1 {
+		r.FirstSampleTime = c.now
+	}
+	if e.Smoothed > 0 {
+		r.SmoothedRTT = e.Smoothed
+	}
+	if e.Variance > 0 {
+		r.RTTVar = e.Variance
+	}
+	if e.Min > 0 {
+		r.MinRTT = e.Min
+	}
 }
 
 // updateRTT folds one sample into the path's round-trip estimate. Operation "update_rtt".

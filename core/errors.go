@@ -74,8 +74,12 @@ type TransportError struct {
 	Code      TransportErrorCode
 	FrameType wire.FrameType // the frame that provoked it; 0 when unknown
 	Reason    string
-	Remote    bool // raised by the peer
+	Remote    bool  // raised by the peer
+	Cause     error // what we know of it beyond the wire: a *protoops.PlugletError if a plugin failed
 }
+
+// Unwrap returns Cause.
+func (e *TransportError) Unwrap() error { return e.Cause }
 
 func (e *TransportError) Error() string {
 	who := "local"

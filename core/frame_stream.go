@@ -1,6 +1,7 @@
 package core
 
 import (
+	"github.com/pquic-go/pquic/core/stream"
 	"github.com/pquic-go/pquic/core/wire"
 	"github.com/pquic-go/pquic/protoops"
 )
@@ -21,6 +22,11 @@ func (c *Conn) processStream(in *ReceivedPacket, f wire.StreamFrame) *TransportE
 	advance, readable, err := s.recvHalf.Receive(f.Offset, f.Data, f.Fin)
 	if te := c.chargeReceived(advance, wire.Stream); te != nil {
 		return te
+	}
+	if err == stream.ErrBuffer && !s.broken {
+		// The peer kept within what it was promised.
+		c.breakStream(s)
+		return nil
 	}
 	if err != nil {
 		return streamError(err, wire.Stream)

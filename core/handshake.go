@@ -32,6 +32,8 @@ type handshakeState struct {
 	offered    []wire.Version // client: versions of a Version Negotiation packet, to check later
 	negotiated bool           // client: it reacted to Version Negotiation
 
+	hooked bool // OnTransportParameters has run
+
 	newToken   []byte // server: NEW_TOKEN to send
 	remembered *wire.TransportParameters
 }

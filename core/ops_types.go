@@ -83,9 +83,9 @@ type (
 
 	// RTTEstimate is what a sample made of the path's estimate.
 	RTTEstimate struct {
-		Smoothed time.Duration `op:"smoothed_rtt" unit:"ns" doc:"smoothed_rtt"`
-		Variance time.Duration `op:"rttvar" unit:"ns" doc:"rttvar"`
-		Min      time.Duration `op:"min_rtt" unit:"ns" doc:"min_rtt"`
+		Smoothed time.Duration `op:"smoothed_rtt" unit:"ns" range:"0:60000000000" doc:"new smoothed_rtt, 0 as in the field"`
+		Variance time.Duration `op:"rttvar" unit:"ns" range:"0:60000000000" doc:"new rttvar, 0 as in the field"`
+		Min      time.Duration `op:"min_rtt" unit:"ns" range:"0:60000000000" doc:"new min_rtt, 0 as in the field"`
 	}
 
 	// AckRangeArg is one range of an ACK frame.

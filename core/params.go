@@ -55,17 +55,29 @@ func paramFamilies() []protoops.Op[*Conn] {
 	}
 }
 
-// prepareParams runs the attach hook and composes our transport parameters.
-func (c *Conn) prepareParams() error {
-	if c.localParams != nil {
+// attachHook runs Config.OnTransportParameters, once.
+func (c *Conn) attachHook() error {
+	if c.handshake.hooked {
 		return nil
 	}
+	c.handshake.hooked = true
 	if f := c.config.OnTransportParameters; f != nil {
 		if err := f(c); err != nil {
 			return violation(InternalError, 0, "%v", err)
 		}
 	}
 	c.attachPlugins(NoArg{})
+	return nil
+}
+
+// prepareParams runs the attach hook and composes our transport parameters.
+func (c *Conn) prepareParams() error {
+	if c.localParams != nil {
+		return nil
+	}
+	if err := c.attachHook(); err != nil {
+		return err
+	}
 	c.localParams = c.composeParams()
 	c.v.LocalParams = paramsView(c.localParams)
 	return nil
@@ -212,6 +224,13 @@ func (c *Conn) receiveParams(b []byte) error {
 		return te
 	}
 	c.applyParams(&tp)
+	if c.IsServer() {
+		// What attaches now may have something to say about the parameters the
+		// client has sent.
+		if err := c.attachHook(); err != nil {
+			return err
+		}
+	}
 	for i := range tp.Unknown {
 		p := &tp.Unknown[i]
 		if s := c.ops.params.process.Slot(p.ID); s != nil {

@@ -168,7 +168,7 @@ func (c *Conn) transmitMTUProbe(now mono.Time, buf []byte, p *Path) (Transmit, b
 		m.done, m.ready = true, false
 		return Transmit{}, false
 	}
-	if p.Congestion.BytesInFlight+uint64(size) > p.Congestion.CongestionWindow {
+	if p.Congestion.BytesInFlight+uint64(size) > c.congestionWindow(PathArg{p}).Bytes {
 		return Transmit{}, false // waits for the window like any other packet
 	}
 	b := c.builder()

@@ -2,6 +2,7 @@ package core
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/pquic-go/pquic/core/mono"
 	"github.com/pquic-go/pquic/core/recovery"
@@ -66,9 +67,12 @@ func (c *Conn) routeOf(p *Path, d *Datagram) *route {
 // addRoute remembers a route, forgetting the one longest unused.
 func (c *Conn) addRoute(p *Path, r *route) {
 	if len(p.routes) >= maxRoutes {
+		// One that was never validated goes first: addresses that may be spoofed
+		// must not push out the one to fall back on.
 		oldest := 0
 		for i, x := range p.routes {
-			if x.lastUsed < p.routes[oldest].lastUsed {
+			o := p.routes[oldest]
+			if o.validated && !x.validated || o.validated == x.validated && x.lastUsed < o.lastUsed {
 				oldest = i
 			}
 		}
@@ -343,7 +347,13 @@ func (c *Conn) validationTimer(p *Path, r *route) {
 func (c *Conn) validationFailed(p *Path, r *route) {
 	c.pathValidationFailed(c.routeArg(p, r, false))
 	if r != p.route {
-		p.removeRoute(r)
+		// The last address that was valid is kept, although it was silent now,
+		// as long as nothing better is known: without it the connection would
+		// have to end if the new address, on a bad path, fails its own test.
+		// What the peer sends from there starts another one.
+		if !r.validated || p.route.validated {
+			p.removeRoute(r)
+		}
 		return
 	}
 	for _, old := range p.routes {
@@ -502,6 +512,33 @@ func (c *Conn) LocalAddressesChanged(now mono.Time, local netip.AddrPort, ifInde
 	c.path0.needPing = true
 	c.finish()
 }
+
+// A LocalAddr is an address the host can send from.
+type LocalAddr struct {
+	Addr    netip.AddrPort
+	IfIndex uint32 // its interface, 0 unknown
+}
+
+// SetLocalAddresses tells on which addresses the host can now send and receive
+// for the connection. A path that starts from another one has lost its socket.
+func (c *Conn) SetLocalAddresses(now mono.Time, addrs []LocalAddr) {
+	if c.v.State >= StateClosing {
+		return
+	}
+	c.begin(now)
+	c.localAddrs = append(c.localAddrs[:0], addrs...)
+	c.localAddressesChanged(NoArg{})
+	for _, p := range c.paths {
+		if !slices.ContainsFunc(addrs, func(a LocalAddr) bool { return a.Addr == p.route.local }) && c.pathSocketError(PathArg{p}).Yes && len(c.paths) > 1 {
+			c.ClosePath(p)
+		}
+	}
+	c.finish()
+}
+
+// LocalAddresses returns what SetLocalAddresses was last told. The slice belongs
+// to the connection.
+func (c *Conn) LocalAddresses() []LocalAddr { return c.localAddrs }
 
 // localAddressesChanged tells that the host's addresses changed. Event "local_addresses_changed".
 func (c *Conn) localAddressesChanged(a NoArg) {

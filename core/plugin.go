@@ -130,6 +130,12 @@ func (c *Conn) afterFault() {
 	}
 	if e := c.plug.fault; e != nil {
 		c.plug.fault = nil
-		c.fail(violation(InternalError, wire.FrameType(e.Key.Param&wire.MaxVarint), "plugin %s failed", e.Plugin))
+		var t wire.FrameType
+		if e.Key.Param != protoops.NoParam {
+			t = wire.FrameType(e.Key.Param)
+		}
+		te := violation(InternalError, t, "plugin %s failed", e.Plugin)
+		te.Cause = e
+		c.fail(te)
 	}
 }

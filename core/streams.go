@@ -54,6 +54,7 @@ type Stream struct {
 	next     *Stream // in streamSet.ctl
 	sendDone bool
 	recvDone bool
+	broken   bool // whoever shares its FIFOs has broken them
 	// blockedAt is the limit at which STREAM_DATA_BLOCKED was last due plus one.
 	blockedAt uint64
 	inStore   streamHalves
@@ -226,18 +227,25 @@ func (s *streamSet) add(id uint64) *Stream {
 	st.entry.ID, st.entry.Owner = id, st
 	st.entry.Urgency, st.entry.Weight = 3, 16
 	local, uni := s.isLocal(id), id&streamUni != 0
+	send, recv := s.fifos(id)
 	if local || !uni {
 		st.sendHalf = &st.inStore.send
-		st.inStore.sendFIFO.Init(0, c.config.SendBuffer)
-		st.inStore.sendFIFO.SetLimit(firstSendBuffer)
-		st.sendHalf.Init(id, &st.inStore.sendFIFO, s.initialSendLimit(id))
+		if send == nil {
+			send = &st.inStore.sendFIFO
+			send.Init(0, c.config.SendBuffer)
+			send.SetLimit(firstSendBuffer)
+		}
+		st.sendHalf.Init(id, send, s.initialSendLimit(id))
 	} else {
 		st.sendDone = true
 	}
 	if !local || !uni {
 		st.recvHalf = &st.inStore.recv
-		st.inStore.recvFIFO.Init(0, int(c.config.MaxStreamWindow))
-		st.recvHalf.Init(id, &st.inStore.recvFIFO, stream.NewWindow(c.config.StreamWindow, c.config.MaxStreamWindow))
+		if recv == nil {
+			recv = &st.inStore.recvFIFO
+			recv.Init(0, int(c.config.MaxStreamWindow))
+		}
+		st.recvHalf.Init(id, recv, stream.NewWindow(c.config.StreamWindow, c.config.MaxStreamWindow))
 	} else {
 		st.recvDone = true
 	}
@@ -250,6 +258,50 @@ func (s *streamSet) add(id uint64) *Stream {
 	s.byID[id] = st
 	c.v.StreamsOpen++
 	return st
+}
+
+// fifos asks whoever drives the connection for the memory of a stream.
+func (s *streamSet) fifos(id uint64) (send, recv *stream.FIFO) {
+	c := s.conn
+	if c.config.StreamFIFOs == nil {
+		return nil, nil
+	}
+	send, recv = c.config.StreamFIFOs(c, id)
+	if recv != nil && recv.Shared() && uint64(recv.Max()) < c.config.StreamWindow {
+		c.fail(violation(InternalError, 0, "Config.StreamFIFOs gave %d bytes to receive into, Config.StreamWindow promises %d", recv.Max(), c.config.StreamWindow))
+		return nil, nil
+	}
+	return send, recv
+}
+
+// checkFIFOs abandons a stream whose FIFOs were broken by whoever shares them.
+func (c *Conn) checkFIFOs(s *Stream) {
+	if s.broken || (s.sendHalf == nil || s.SendFIFO().Err() == nil) && (s.recvHalf == nil || s.RecvFIFO().Err() == nil) {
+		return
+	}
+	c.breakStream(s)
+}
+
+func (c *Conn) breakStream(s *Stream) {
+	s.broken = true
+	code := c.config.BrokenFIFOCode
+	if s.sendHalf != nil && !s.sendDone {
+		c.resetStream(s, code, 0)
+	}
+	c.StopSending(c.now, s, code)
+	c.wake()
+}
+
+// Streams returns the streams held by ascending ID, until the next call.
+func (c *Conn) Streams() []*Stream { return c.streams.sorted() }
+
+// Stream returns the stream with the given ID, or nil if it is not held.
+func (c *Conn) Stream(id uint64) *Stream { return c.streams.byID[id] }
+
+// Pending reports whether the stream has something to send that flow control
+// allows.
+func (s *Stream) Pending() bool {
+	return s.sendHalf != nil && !s.sendDone && s.sendHalf.Pending(s.conn.flow.credit())
 }
 
 // initialSendLimit is the peer's initial flow-control limit for a stream.
@@ -397,6 +449,7 @@ func (s *streamSet) markReady(st *Stream) {
 		s.sched.Ready(&st.entry)
 		return
 	}
+	s.conn.checkFIFOs(st)
 	s.sched.Idle(&st.entry)
 	s.noteBlocked(st)
 }
@@ -431,6 +484,7 @@ func (c *Conn) StreamRead(now mono.Time, s *Stream) {
 	}
 	c.begin(now)
 	c.creditRead(s)
+	c.checkFIFOs(s)
 	c.streams.maybeClose(s)
 	if c.pend != 0 || s.pend != 0 {
 		c.wake()

@@ -81,6 +81,10 @@ func NewFIFOOn(mem []byte, side Side, create bool) (*FIFO, error) {
 	return f, nil
 }
 
+// Shared reports whether the FIFO lies in memory handed to NewFIFOOn, which
+// cannot grow.
+func (f *FIFO) Shared() bool { return f.shared != nil }
+
 // Err returns ErrShared once the other process has broken its index in shared
 // memory, nil otherwise. Only this end's goroutine may call it.
 func (f *FIFO) Err() error {
