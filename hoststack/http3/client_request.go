@@ -117,6 +117,7 @@ func trailerNames(trailer http.Header) string {
 
 // sendContent writes the request's body and trailers.
 func (cs *clientStream) sendContent(length int64, trace *httptrace.ClientTrace) {
+	defer cs.uploaded()
 	err := cs.awaitContinue(trace)
 	if err == nil {
 		err = cs.copyContent(length)
@@ -136,6 +137,8 @@ func (cs *clientStream) sendContent(length int64, trace *httptrace.ClientTrace) 
 		// "Clients MUST NOT discard complete responses as a result of having
 		// their request terminated abruptly"
 		// https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+	case err == errNoConsent:
+		cs.str.Reset(uint64(CodeNoError))
 	default:
 		cs.giveUp(err)
 	}
@@ -147,6 +150,9 @@ type contentWriteError struct{ error }
 func (e *contentWriteError) Unwrap() error { return e.error }
 
 const defaultContinueTimeout = time.Second
+
+// errNoConsent: the server answered without asking for the content.
+var errNoConsent = errors.New("http3: the server does not want the request's content")
 
 // awaitContinue waits for the server's consent if the request asks for it.
 func (cs *clientStream) awaitContinue(trace *httptrace.ClientTrace) error {
@@ -160,6 +166,9 @@ func (cs *clientStream) awaitContinue(trace *httptrace.ClientTrace) error {
 	defer t.Stop()
 	select {
 	case <-cs.continued:
+		if cs.answered.Load() {
+			return errNoConsent
+		}
 	case <-t.C:
 	case <-cs.req.Context().Done():
 		return cs.req.Context().Err()

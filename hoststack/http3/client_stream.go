@@ -32,13 +32,15 @@ type clientStream struct {
 	resp   *http.Response
 
 	bodyRead    atomic.Bool   // some of the request's body was read
+	answered    atomic.Bool   // the final response began
 	continued   chan struct{} // closed by 100 (Continue) or a final response
 	continuable sync.Once
 	stopCancel  func() bool // ends the watch on the request's context
 
-	mu      sync.Mutex
-	failure error // why this end gave the request up
-	over    bool
+	mu        sync.Mutex
+	failure   error // why this end gave the request up
+	over      bool  // the response is complete, or nobody wants it
+	uploading bool  // the request's content is being sent
 }
 
 func newClientStream(cc *ClientConn, str Stream, req *http.Request) *clientStream {
@@ -148,6 +150,9 @@ func (cs *clientStream) sendRequest(gzip bool) error {
 		trace.WroteHeaders()
 	}
 	cs.continued = make(chan struct{})
+	cs.mu.Lock()
+	cs.uploading = true
+	cs.mu.Unlock()
 	go cs.sendContent(length, trace)
 	return nil
 }
@@ -193,6 +198,7 @@ func (cs *clientStream) awaitResponse() (*responseHead, error) {
 			return nil, err
 		}
 		if head.status >= 200 {
+			cs.answered.Store(true)
 			cs.allowContent()
 			if cs.cc.t.ResponseHeaderTimeout > 0 {
 				_ = cs.str.SetReadDeadline(time.Time{})
@@ -255,11 +261,13 @@ func (cs *clientStream) response(head *responseHead, gzip bool) (*http.Response,
 		if err := cs.reader.end(); err != io.EOF {
 			return nil, err
 		}
-		resp.Body = http.NoBody
 		if !cs.reader.noContent {
 			resp.ContentLength = 0
 		}
-		cs.finish()
+		cs.body.err = io.EOF
+		if uploading := cs.finish(); !uploading {
+			resp.Body = http.NoBody
+		}
 		return resp, nil
 	}
 	if gzip && strings.EqualFold(header.Get("Content-Encoding"), "gzip") && !cs.reader.noContent {
@@ -297,15 +305,22 @@ func (cs *clientStream) trailersReceived(section []byte) error {
 	return nil
 }
 
-// giveUp ends the request because of something on this side.
+// giveUp ends the request because of something on this side. After the
+// response, only content that is still being sent is left to end.
 func (cs *clientStream) giveUp(err error) {
 	cs.mu.Lock()
-	if cs.over || cs.failure != nil {
-		cs.mu.Unlock()
+	over, uploading := cs.over, cs.uploading
+	again := cs.failure != nil
+	if !again {
+		cs.failure = err
+	}
+	cs.mu.Unlock()
+	if over && uploading {
+		cs.str.Reset(uint64(CodeRequestCancelled))
+	}
+	if over || again {
 		return
 	}
-	cs.failure = err
-	cs.mu.Unlock()
 	// "Client SHOULD use the error code H3_REQUEST_CANCELLED to cancel requests."
 	// https://www.rfc-editor.org/rfc/rfc9114#section-4.1.1
 	cs.cancelStream(CodeRequestCancelled)
@@ -381,21 +396,38 @@ func (cs *clientStream) explain(err error) error {
 	return err
 }
 
-// finish ends the bookkeeping of the request. The read buffer is given back,
-// so nobody reads the response any more.
-func (cs *clientStream) finish() {
+// uploaded notes that the request's content is sent, or will not be.
+func (cs *clientStream) uploaded() {
 	cs.mu.Lock()
-	if cs.over {
-		cs.mu.Unlock()
-		return
-	}
-	cs.over = true
+	cs.uploading = false
+	over := cs.over
 	cs.mu.Unlock()
-	cs.stopCancel()
-	cs.allowContent()
+	if over {
+		cs.stopCancel()
+	}
+}
+
+// finish ends the bookkeeping of the request. The read buffer is given back,
+// so nobody reads the response any more. It reports whether the request's
+// content is still being sent.
+func (cs *clientStream) finish() (uploading bool) {
+	cs.mu.Lock()
+	again := cs.over
+	cs.over = true
+	uploading = cs.uploading
+	cs.mu.Unlock()
+	if again {
+		return uploading
+	}
+	if !uploading {
+		cs.stopCancel()
+	}
+	cs.answered.Store(true)
+	cs.allowContent() // which is too late now
 	cs.tunnel.close()
 	cs.reader.frameReader = frameReader{}
 	readBuffers.Put(cs.buf)
 	cs.buf = nil
 	cs.cc.done(cs)
+	return uploading
 }

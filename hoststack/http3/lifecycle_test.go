@@ -746,3 +746,43 @@ func TestStreamsAreReleased(t *testing.T) {
 		t.Errorf("%d streams are open at the client, %d at the server", n, m)
 	}
 }
+
+// TestUploadOutlivesResponse: content that the server neither reads nor refuses
+// ends with the request's context or with the response's body being closed.
+func TestUploadOutlivesResponse(t *testing.T) {
+	for _, by := range []string{"cancel", "close"} {
+		synctest.Test(t, func(t *testing.T) {
+			client, server := h3test.Pair(h3test.Config{})
+			cc := new(http3.Transport).NewClientConn(client)
+			go func() {
+				s, _ := server.AcceptStream(t.Context())
+				_, _ = s.Write(headers(":status: 200"))
+				_ = s.CloseWrite()
+			}()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			body := newCountingBody("")
+			body.Reader = &zeros{1 << 40}
+			resp, err := cc.RoundTrip(newRequest(t, "POST", body).WithContext(ctx))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err := io.ReadAll(resp.Body); len(b) != 0 || err != nil {
+				t.Errorf("the response: %q, %v", b, err)
+			}
+			synctest.Wait()
+			select {
+			case <-body.closedC:
+				t.Error("the content ended with the response")
+			default:
+			}
+			if by == "cancel" {
+				cancel()
+			} else {
+				_ = resp.Body.Close()
+			}
+			<-body.closedC
+			_ = cc.Close()
+		})
+	}
+}

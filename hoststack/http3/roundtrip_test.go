@@ -300,7 +300,7 @@ func TestExpectContinue(t *testing.T) {
 				_, _ = io.Copy(w, r.Body)
 			})
 			tr.ExpectContinueTimeout = time.Hour
-			body := &countingBody{Reader: strings.NewReader("content")}
+			body := newCountingBody("content")
 			req := newRequest(t, "POST", body)
 			req.ContentLength = 7
 			req.Header.Set("Expect", "100-continue")
@@ -312,6 +312,9 @@ func TestExpectContinue(t *testing.T) {
 			if continued != accept {
 				t.Errorf("got 100 (Continue): %v", continued)
 			}
+			if <-body.closedC; !accept && body.read {
+				t.Error("content was sent without consent")
+			}
 			if accept && got != "content" || !accept && resp.StatusCode != http.StatusExpectationFailed {
 				t.Errorf("status %d, body %q", resp.StatusCode, got)
 			}
@@ -319,12 +322,26 @@ func TestExpectContinue(t *testing.T) {
 	}
 }
 
+// A countingBody tells whether it was read and closed.
 type countingBody struct {
 	io.Reader
-	closed bool
+	read    bool
+	closedC chan bool // receives true for each Close
 }
 
-func (b *countingBody) Close() error { b.closed = true; return nil }
+func newCountingBody(s string) *countingBody {
+	return &countingBody{Reader: strings.NewReader(s), closedC: make(chan bool, 10)}
+}
+
+func (b *countingBody) Read(p []byte) (int, error) {
+	b.read = true
+	return b.Reader.Read(p)
+}
+
+func (b *countingBody) Close() error {
+	b.closedC <- true
+	return nil
+}
 
 // TestContentLengthOfHandler: a handler cannot say one length and write
 // another.

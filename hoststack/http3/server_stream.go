@@ -294,7 +294,9 @@ func (rs *serverStream) handle(req *http.Request) {
 	// used when requesting that the client stop sending on the request stream."
 	// https://www.rfc-editor.org/rfc/rfc9114#section-4.1
 	rs.over.Store(true)
-	rs.str.CancelRead(uint64(CodeNoError))
+	if !rs.body.complete() {
+		rs.str.CancelRead(uint64(CodeNoError))
+	}
 }
 
 // runHandler reports whether the handler returned rather than panicked.
@@ -394,6 +396,17 @@ func (b *requestBody) Close() error {
 	defer b.mu.Unlock()
 	b.closed = true
 	return nil
+}
+
+// complete reports whether the whole request was read. It does not wait for a
+// reader the handler left behind.
+func (b *requestBody) complete() bool {
+	if !b.mu.TryLock() {
+		return false
+	}
+	defer b.mu.Unlock()
+	m := &b.rs.reader
+	return m.err == io.EOF || m.err == nil && m.left == 0 && m.finished()
 }
 
 // release takes the read buffer away; the stream was cancelled before, so that
