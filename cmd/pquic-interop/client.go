@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -266,10 +265,7 @@ func waitConfirmed(ctx context.Context, conn *hoststack.Conn) error {
 
 // waitMigrated waits until the new address is in use.
 func waitMigrated(ctx context.Context, conn *hoststack.Conn, local netip.AddrPort) error {
-	return poll(ctx, conn, func() bool {
-		a, ok := conn.LocalAddr().(*net.UDPAddr)
-		return ok && a.Port == int(local.Port())
-	})
+	return poll(ctx, conn, func() bool { return conn.Stats().Path.LocalPort == uint32(local.Port()) })
 }
 
 func poll(ctx context.Context, conn *hoststack.Conn, done func() bool) error {

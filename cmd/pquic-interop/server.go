@@ -55,7 +55,7 @@ func runServer(ctx context.Context, o *options, tc *testCase, setup *quicflags.S
 	defer l.Close()
 	fmt.Fprintf(stdout, "listening on %s\n", l.Addr())
 
-	h3 := &http3.Server{Handler: root, Logger: log}
+	h3 := &http3.Server{Handler: root, Logger: log, ReadHeaderTimeout: patience} // under loss, requests take their time
 	h09 := &hq.Server{FS: root.FS(func(name string, err error) { log.Debug("request", "path", name, "error", err) })}
 	var conns sync.WaitGroup
 	go func() {

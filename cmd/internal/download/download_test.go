@@ -358,6 +358,19 @@ func TestCancelKeepsThePart(t *testing.T) {
 	f.wantFiles("file.part", "file.part.json")
 }
 
+func TestLongName(t *testing.T) {
+	f := newFixture(t)
+	f.req.File = filepath.Join(filepath.Dir(f.req.File), strings.Repeat("n", 255))
+	if res := f.interrupt(100_000); !strings.HasSuffix(res.Part, ".part") {
+		t.Errorf("interrupted: %+v", res)
+	}
+	if res, err := f.do(); err != nil || res.Resumed != 100_000 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	f.wantContent()
+	f.wantFiles(strings.Repeat("n", 255))
+}
+
 func TestUnwritableTarget(t *testing.T) {
 	f := newFixture(t)
 	f.req.File = filepath.Join(f.req.File, "missing", "file")

@@ -1,6 +1,8 @@
 package download
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -63,10 +66,25 @@ func strongDate(resp *http.Response) string {
 	return text
 }
 
+// maxName is the longest name of a file on most systems, in bytes.
+const maxName = 255
+
+// partName is the name of a file's part: the file's own and ".part". One too
+// long for that is cut and told from others by a hash.
+func partName(final string) string {
+	dir, name := filepath.Split(final)
+	if len(name)+len(".part.json") > maxName {
+		sum := sha256.Sum256([]byte(name))
+		name = name[:200] + "~" + hex.EncodeToString(sum[:8])
+	}
+	return dir + name + ".part"
+}
+
 // openPart opens or creates the part of a file. A part of another URL, or one
 // that nothing is known about, is emptied.
 func openPart(final, url string) (*part, error) {
-	p := &part{final: final, name: final + ".part", metaName: final + ".part.json", url: url}
+	name := partName(final)
+	p := &part{final: final, name: name, metaName: name + ".json", url: url}
 	var err error
 	if p.f, err = os.OpenFile(p.name, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
 		return nil, err
