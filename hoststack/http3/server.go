@@ -77,7 +77,7 @@ type Server struct {
 type acceptLoop struct{ stop context.CancelFunc }
 
 // DefaultMaxHeaderBytes is the default bound on header sections, in bytes.
-const DefaultMaxHeaderBytes = 256 << 10
+const DefaultMaxHeaderBytes = 128 << 10
 
 const (
 	defaultReadHeaderTimeout = 10 * time.Second
