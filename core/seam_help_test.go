@@ -45,7 +45,7 @@ type labSetup struct {
 	client, server       *Config
 	clientEnd, serverEnd *EndpointConfig
 	onClient, onServer   func(*Conn)
-	resume               *Config
+	delay                time.Duration
 }
 
 func onClient(f func(*Conn)) labOption { return func(s *labSetup) { s.onClient = f } }
@@ -60,6 +60,9 @@ func endpoints(f func(client, server *EndpointConfig)) labOption {
 	return func(s *labSetup) { f(s.clientEnd, s.serverEnd) }
 }
 
+// owd sets the one-way delay, 10 ms otherwise.
+func owd(d time.Duration) labOption { return func(s *labSetup) { s.delay = d } }
+
 func newLab(t testing.TB, opts ...labOption) *lab {
 	t.Helper()
 	cc, sc := testConfigs(t)
@@ -72,11 +75,11 @@ func newLab(t testing.TB, opts ...labOption) *lab {
 		}
 	}
 	setup := &labSetup{client: cc, server: sc, clientEnd: &EndpointConfig{Random: seeded(1)},
-		serverEnd: &EndpointConfig{Random: seeded(2), Server: true}}
+		serverEnd: &EndpointConfig{Random: seeded(2), Server: true}, delay: 10 * time.Millisecond}
 	for _, o := range opts {
 		o(setup)
 	}
-	l := &lab{t: t, now: mono.FromTime(time.Unix(1e9, 0)), delay: 10 * time.Millisecond, queue: 1 << 20,
+	l := &lab{t: t, now: mono.FromTime(time.Unix(1e9, 0)), delay: setup.delay, queue: 1 << 20,
 		links: make(map[[2]netip.AddrPort]mono.Time), buffer: make([]byte, 1<<16), segs: 40}
 	for _, e := range []*EndpointConfig{setup.clientEnd, setup.serverEnd} {
 		if e.OnFault == nil {
