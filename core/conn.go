@@ -212,9 +212,7 @@ func newConn(e *Endpoint, cfg *Config, now mono.Time, version wire.Version, loca
 	c.initial, c.hs = &numberSpace{}, &numberSpace{}
 	c.initial.init(initialSpace, new(SpaceView), c.path0)
 	c.hs.init(handshakeSpace, new(SpaceView), c.path0)
-	for i := range c.crypto {
-		c.crypto[i] = newCryptoStream()
-	}
+	c.crypto[initialSpace], c.crypto[handshakeSpace] = newCryptoStream(), newCryptoStream()
 	c.streams.init(c)
 	c.flow.init(c)
 	c.timers[timerHandshake] = now.Add(cfg.HandshakeTimeout)

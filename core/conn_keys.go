@@ -46,6 +46,13 @@ func (k *keyUpdateState) setLimit(c *Conn) {
 func (c *Conn) open1RTT(pkt []byte, pnOff, pnLen int, p *Path, pn uint64, phase bool) ([]byte, error) {
 	k := &c.keyUpdate
 	cur := c.keys[level1RTT].open
+	if cur.Resting() {
+		// All keys or none: the phase of the packet that ends a rest must not
+		// show in the time it takes.
+		// https://www.rfc-editor.org/rfc/rfc9001#section-9.5
+		cur.Wake()
+		k.next.Wake()
+	}
 	if phase == (c.v.KeyPhase != 0) {
 		payload, err := cur.Open(pkt, pnOff, pnLen, uint32(p.ID), pn)
 		if err == nil && pn < p.space.phaseFirst {

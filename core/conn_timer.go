@@ -21,6 +21,7 @@ const (
 	timerKeyDiscard                // old keys are dropped
 	timerClose                     // closing or draining ends
 	timerPlugin                    // a plugin's timer
+	timerRest                      // the connection has been silent: it gives memory back
 	numTimers
 )
 
@@ -134,6 +135,9 @@ func (c *Conn) advance(now mono.Time) {
 	if due(timerPlugin) {
 		c.pluginTimer(NoArg{})
 	}
+	if due(timerRest) {
+		c.rest()
+	}
 	c.runInjected()
 	if c.v.State < StateClosing {
 		c.finish()
@@ -202,6 +206,7 @@ func (c *Conn) armIdle(now mono.Time) {
 		c.timers[timerIdle] = now.Add(d)
 	}
 	c.armKeepAlive(now)
+	c.armRest(now)
 }
 
 func (c *Conn) armKeepAlive(now mono.Time) {

@@ -93,7 +93,8 @@ type Endpoint struct {
 
 	timers  timerHeap
 	scratch scratch
-	queue   []*Conn // connections that may have something to send
+	past    [2]numberSpace // Initial and Handshake of connections at rest: discarded
+	queue   []*Conn        // connections that may have something to send
 	head    int
 	touched []*Conn // connections with datagrams in the present batch
 	out     []statelessDatagram
@@ -130,6 +131,9 @@ func NewEndpoint(cfg *EndpointConfig) (*Endpoint, error) {
 	}
 	if e.cfg.ResetKey == (token.Key{}) {
 		e.random(e.cfg.ResetKey[:])
+	}
+	for i := range e.past {
+		e.past[i].init(spaceID(i), &SpaceView{Discarded: 1}, nil)
 	}
 	e.ids = make(map[wire.ConnID]connIDEntry)
 	e.resetTokens = make(map[[16]byte]*Conn)

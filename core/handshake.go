@@ -40,11 +40,20 @@ type handshakeState struct {
 
 // tlsState drives crypto/tls.
 type tlsState struct {
-	conn  *tls.QUICConn
+	conn  *tls.QUICConn // nil once there is nothing more to ask it
 	state tls.ConnectionState
 	done  bool
 	early earlyData
 	alpn  string
+
+	stored bool // client: a session ticket was stored
+
+	// Of the CRYPTO stream in 1-RTT packets: how much was read, and where in a
+	// message that ends.
+	read      uint64
+	head      [4]byte
+	headLen   int
+	remaining int
 }
 
 type earlyData struct {
@@ -65,13 +74,29 @@ type cryptoStream struct {
 	sendFIFO *stream.FIFO
 	recv     stream.Recv
 	recvFIFO *stream.FIFO
+	base     uint64 // where recv begins, in the stream's offsets; see Conn.rest
+
+	fifos [2]stream.FIFO
 }
 
 func newCryptoStream() *cryptoStream {
-	s := &cryptoStream{sendFIFO: stream.NewFIFO(0, 1<<20), recvFIFO: stream.NewFIFO(0, maxCryptoBuffer)}
+	s := new(cryptoStream)
+	s.sendFIFO, s.recvFIFO = &s.fifos[0], &s.fifos[1]
+	s.sendFIFO.Init(0, 1<<20)
+	s.recvFIFO.Init(0, maxCryptoBuffer)
 	s.send.Init(0, s.sendFIFO, wire.MaxVarint)
 	s.recv.Init(0, s.recvFIFO, stream.NewWindow(maxCryptoBuffer, maxCryptoBuffer))
 	return s
+}
+
+// cryptoStream returns the CRYPTO stream of a space, nil if its keys are
+// discarded. That of the Application Data space is made when it is needed.
+func (c *Conn) cryptoStream(id spaceID) *cryptoStream {
+	if c.crypto[id] == nil && id == appSpace {
+		c.crypto[id] = newCryptoStream()
+		c.crypto[id].base = c.tls.read
+	}
+	return c.crypto[id]
 }
 
 func (s *cryptoStream) pending() bool { return s != nil && s.send.Pending(wire.MaxVarint) }
@@ -209,10 +234,18 @@ func (c *Conn) initialKeys(v wire.Version) (k levelKeys, err error) {
 // processCrypto feeds handshake bytes to TLS.
 func (c *Conn) processCrypto(in *ReceivedPacket, f wire.CryptoFrame) *TransportError {
 	id := in.level.space()
-	s := c.crypto[id]
+	s := c.cryptoStream(id)
 	if s == nil {
 		return nil
 	}
+	if f.Offset < s.base {
+		seen := min(s.base-f.Offset, uint64(len(f.Data)))
+		f.Offset, f.Data = f.Offset+seen, f.Data[seen:]
+		if f.Offset < s.base {
+			return nil
+		}
+	}
+	f.Offset -= s.base
 	if f.Offset+uint64(len(f.Data)) > s.recvFIFO.Head()+maxCryptoBuffer {
 		// "If an endpoint does not expand its buffer, it MUST close the
 		// connection with a CRYPTO_BUFFER_EXCEEDED error code."
@@ -226,23 +259,31 @@ func (c *Conn) processCrypto(in *ReceivedPacket, f wire.CryptoFrame) *TransportE
 		}
 		return streamError(err, wire.Crypto)
 	}
-	if !readable || c.tls.conn == nil {
+	if !readable {
 		return nil
 	}
-	level := map[spaceID]tls.QUICEncryptionLevel{
-		initialSpace: tls.QUICEncryptionLevelInitial, handshakeSpace: tls.QUICEncryptionLevelHandshake,
-		appSpace: tls.QUICEncryptionLevelApplication}[id]
 	for {
 		b := s.recvFIFO.PeekContiguous(s.recvFIFO.Head())
 		if len(b) == 0 {
 			break
 		}
-		if err := c.tls.conn.HandleData(level, b); err != nil {
-			return c.tlsTransportError(err)
+		if id == appSpace {
+			c.tls.read += uint64(len(b))
+			if te := c.tls.postHandshake(c.IsServer(), b); te != nil {
+				return te
+			}
+		}
+		if c.tls.conn != nil {
+			if err := c.tls.conn.HandleData(tlsLevels[id], b); err != nil {
+				return c.tlsTransportError(err)
+			}
 		}
 		s.recvFIFO.Advance(s.recvFIFO.Head() + uint64(len(b)))
 	}
 	s.recv.MaxData(c.now, c.path0.RTT.SmoothedRTT)
+	if c.tls.conn == nil {
+		return nil
+	}
 	if err := c.drainTLS(); err != nil {
 		var te *TransportError
 		if errors.As(err, &te) {
@@ -250,8 +291,15 @@ func (c *Conn) processCrypto(in *ReceivedPacket, f wire.CryptoFrame) *TransportE
 		}
 		return violation(InternalError, wire.Crypto, "%v", err)
 	}
+	if c.IsServer() && c.tls.done {
+		c.releaseTLS() // the ticket, if any, is in the CRYPTO stream
+	}
 	return nil
 }
+
+// tlsLevels are crypto/tls's names of the spaces that carry its messages.
+var tlsLevels = [numSpaces]tls.QUICEncryptionLevel{
+	tls.QUICEncryptionLevelInitial, tls.QUICEncryptionLevelHandshake, tls.QUICEncryptionLevelApplication}
 
 // drainTLS acts on everything TLS has to say.
 func (c *Conn) drainTLS() error {
@@ -269,7 +317,7 @@ func (c *Conn) drainTLS() error {
 				return err
 			}
 		case tls.QUICWriteData:
-			c.crypto[spaceOfLevel(e.Level)].sendFIFO.Write(e.Data)
+			c.cryptoStream(spaceOfLevel(e.Level)).sendFIFO.Write(e.Data)
 		case tls.QUICTransportParameters:
 			if err := c.receiveParams(e.Data); err != nil {
 				return err
@@ -440,6 +488,10 @@ func (c *Conn) confirmHandshake() {
 	}
 	c.path0.mtu.begin(c.path0, c.now)
 	c.armKeepAlive(c.now)
+	c.armRest(c.now)
+	if !c.IsServer() && c.config.TLS.ClientSessionCache == nil {
+		c.releaseTLS()
+	}
 	c.usePreferredAddress()
 }
 

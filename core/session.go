@@ -104,6 +104,7 @@ func (c *Conn) storeSession(s *tls.SessionState) {
 		s.Extra = append(s.Extra, append(append([]byte(nil), ticketPrefix...), r.Append(nil, true)...))
 	}
 	_ = c.tls.conn.StoreSession(s)
+	c.tls.stored = true
 }
 
 // rejectEarlyData starts over: the server has discarded all 0-RTT packets.

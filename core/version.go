@@ -53,9 +53,7 @@ func (c *Conn) restart(v wire.Version) {
 	// TLS starts over: its parameters name the new version.
 	c.tls.conn.Close()
 	c.localParams = nil
-	for i := range c.crypto {
-		c.crypto[i] = newCryptoStream()
-	}
+	c.crypto = [numSpaces]*cryptoStream{initialSpace: newCryptoStream(), handshakeSpace: newCryptoStream()}
 	c.keys = [numLevels]levelKeys{}
 	if err := c.startClient(c.handshake.odcid, c.handshake.serverName); err != nil {
 		if te, ok := isTransportError(err); ok {

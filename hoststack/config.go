@@ -51,6 +51,8 @@ type Config struct {
 	// Limits bound what peers can make a Listener hold.
 	Limits Limits
 
+	serverName string // Dial's: TLS.ServerName, or the host dialled
+
 	// Layout says what connection IDs look like; Listen sets its Workers.
 	Layout connid.Layout
 

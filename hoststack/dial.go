@@ -1,6 +1,7 @@
 package hoststack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,11 +34,7 @@ func Dial(ctx context.Context, network, addr string, cfg *Config) (*Conn, error)
 	if err != nil {
 		return nil, err
 	}
-	if c.TLS.ServerName == "" && !c.TLS.InsecureSkipVerify || c.TLS.ServerName == "" && host != "" {
-		c.TLS = c.TLS.Clone()
-		c.TLS.ServerName = host
-		c.Core.TLS = c.TLS
-	}
+	c.serverName = cmp.Or(c.TLS.ServerName, host)
 	return dialAny(ctx, remotes, c)
 }
 
@@ -182,7 +179,7 @@ func (t *Transport) dial(remote netip.AddrPort, cfg *Config, release func()) (*C
 		}
 		if _, err = w.ep.Dial(w.now, &core.DialConfig{
 			Config:     &cfg.Core,
-			ServerName: cfg.TLS.ServerName,
+			ServerName: cfg.serverName,
 			Local:      local,
 			Remote:     remote,
 			Setup: func(cc *core.Conn) error {

@@ -36,38 +36,50 @@ const (
 
 // headerKey makes header-protection masks. It outlives key updates.
 type headerKey struct {
-	block  cipher.Block // AES suites; nil for ChaCha20
+	block  cipher.Block // AES suites; nil for ChaCha20, and at rest
 	mask   [aes.BlockSize]byte
-	chacha [chacha20.KeySize]byte
+	key    [chacha20.KeySize]byte
+	keyLen uint8
+	chacha bool
 }
 
 func newHeaderKey(s Suite, key []byte) (headerKey, error) {
-	var h headerKey
-	if isChaCha20(s) {
-		copy(h.chacha[:], key)
-		return h, nil
-	}
-	block, err := aes.NewCipher(key)
-	h.block = block
-	return h, err
+	h := headerKey{keyLen: uint8(len(key)), chacha: isChaCha20(s)}
+	copy(h.key[:], key)
+	return h, h.wake()
 }
+
+// wake expands the key; rest undoes that.
+func (h *headerKey) wake() (err error) {
+	if !h.chacha {
+		h.block, err = aes.NewCipher(h.key[:h.keyLen])
+	}
+	return err
+}
+
+func (h *headerKey) rest() { h.block = nil }
 
 // setMask leaves in h.mask[:5] the mask for a sample of sampleLen bytes.
 func (h *headerKey) setMask(sample []byte) {
-	if h.block != nil {
-		// mask = AES-ECB(hp_key, sample)
-		// https://www.rfc-editor.org/rfc/rfc9001#section-5.4.3
-		h.block.Encrypt(h.mask[:], sample)
-		return
+	if h.block == nil {
+		if h.chacha {
+			h.setChaCha20Mask(sample)
+			return
+		}
+		if err := h.wake(); err != nil {
+			panic(err) // it was made before
+		}
 	}
-	h.setChaCha20Mask(sample)
+	// mask = AES-ECB(hp_key, sample)
+	// https://www.rfc-editor.org/rfc/rfc9001#section-5.4.3
+	h.block.Encrypt(h.mask[:], sample)
 }
 
 // setChaCha20Mask takes the block counter from the first four bytes of the
 // sample and the nonce from the other twelve.
 // https://www.rfc-editor.org/rfc/rfc9001#section-5.4.4
 func (h *headerKey) setChaCha20Mask(sample []byte) {
-	c, err := chacha20.NewUnauthenticatedCipher(h.chacha[:], sample[4:sampleLen])
+	c, err := chacha20.NewUnauthenticatedCipher(h.key[:], sample[4:sampleLen])
 	if err != nil {
 		panic(err) // key and nonce lengths are constants
 	}

@@ -2,6 +2,7 @@ package protection
 
 import (
 	"crypto/cipher"
+	"crypto/sha512"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -18,7 +19,7 @@ const nonceLen = 12
 
 // keys are the packet-protection keys of one direction and key phase.
 type keys struct {
-	aead  cipher.AEAD
+	aead  cipher.AEAD    // nil at rest
 	nonce [nonceLen]byte // scratch for the packet at hand
 	iv0   uint32         // first four bytes of the IV
 	iv1   uint64         // other eight
@@ -27,7 +28,8 @@ type keys struct {
 
 	suite   Suite
 	version wire.Version
-	secret  []byte // traffic secret, kept for the next key phase
+	// Traffic secret of the suite's length, kept for the next key phase.
+	secret [sha512.Size384]byte
 }
 
 func isChaCha20(s Suite) bool { return s == tls.TLS_CHACHA20_POLY1305_SHA256 }
@@ -72,8 +74,26 @@ func (k *keys) setSecret(v wire.Version, suite Suite, info suiteInfo, secret []b
 	k.iv0 = binary.BigEndian.Uint32(iv)
 	k.iv1 = binary.BigEndian.Uint64(iv[4:])
 	k.version, k.suite = v, suite
-	k.secret = append([]byte(nil), secret...)
+	copy(k.secret[:], secret)
 	return nil
+}
+
+// rest gives back what can be derived anew from the secret: the expanded keys,
+// most of what k holds.
+func (k *keys) rest() {
+	k.aead = nil
+	k.header.rest()
+}
+
+// wake undoes rest, as far as sealing and opening need.
+func (k *keys) wake() {
+	info, err := lookupSuite(k.suite)
+	if err == nil {
+		err = k.setSecret(k.version, k.suite, info, k.secret[:info.hashLen])
+	}
+	if err != nil {
+		panic(err) // the same derivation succeeded before
+	}
 }
 
 // update sets k to the keys that follow old's.
@@ -85,7 +105,7 @@ func (k *keys) update(old *keys) error {
 	if err != nil {
 		return err
 	}
-	next, err := expandLabel(info.hash, old.secret, labelsFor(old.version).ku, info.hashLen)
+	next, err := expandLabel(info.hash, old.secret[:info.hashLen], labelsFor(old.version).ku, info.hashLen)
 	if err != nil {
 		return fmt.Errorf("protection: %w", err)
 	}
@@ -150,6 +170,9 @@ func (s *Sealer) Seal(pkt []byte, pnOff, pnLen int, pathID uint32, pn uint64) {
 	_ = pkt[pnOff+MinProtectedLen-1]
 	sample := pkt[pnOff+maxPacketNumberLen : pnOff+MinProtectedLen]
 	plaintext := pkt[end : len(pkt)-Overhead]
+	if k.aead == nil {
+		k.wake()
+	}
 	k.aead.Seal(plaintext[:0], k.setNonce(pathID, pn), plaintext, pkt[:end])
 
 	k.header.setMask(sample)
@@ -171,6 +194,10 @@ func (s *Sealer) Update() *Sealer {
 	}
 	return next
 }
+
+// Rest makes s as small as it gets, for a connection that will not send for a
+// while. The next Seal expands the keys again, which takes some microseconds.
+func (s *Sealer) Rest() { s.keys.rest() }
 
 // An Opener removes the protection from packets of one direction and key
 // phase. It must not be copied or used concurrently.
@@ -233,12 +260,30 @@ func (o *Opener) Open(pkt []byte, pnOff, pnLen int, pathID uint32, pn uint64) (p
 		return nil, ErrAuth
 	}
 	k := &o.keys
+	if k.aead == nil {
+		k.wake()
+	}
 	ciphertext := pkt[end:]
 	payload, err = k.aead.Open(ciphertext[:0], k.setNonce(pathID, pn), ciphertext, pkt[:end])
 	if err != nil {
 		return nil, ErrAuth
 	}
 	return payload, nil
+}
+
+// Rest makes o as small as it gets, for a connection that will not receive for
+// a while. The next packet expands the keys again, which takes some
+// microseconds; Wake does so ahead of it.
+func (o *Opener) Rest() { o.keys.rest() }
+
+// Resting reports whether the keys have to be expanded for the next packet.
+func (o *Opener) Resting() bool { return o.keys.aead == nil }
+
+// Wake undoes Rest.
+func (o *Opener) Wake() {
+	if o.Resting() {
+		o.keys.wake()
+	}
 }
 
 // Update returns the Opener of the next key phase; o stays usable for packets

@@ -260,7 +260,7 @@ func TestSecretIsCopied(t *testing.T) {
 	}
 	want := s.Update().keys.secret
 	clear(secret)
-	if got := s.Update().keys.secret; !bytes.Equal(got, want) {
+	if got := s.Update().keys.secret; got != want {
 		t.Error("the next secret depends on the caller's slice")
 	}
 }
@@ -308,6 +308,47 @@ func TestAllocations(t *testing.T) {
 		})
 		if got != 0 {
 			t.Errorf("%v allocations per packet sealed and opened, want 0", got)
+		}
+	})
+}
+
+// TestRest lets both ends rest at every point and expects the same packets.
+func TestRest(t *testing.T) {
+	forEachSuite(t, func(t *testing.T, v wire.Version, suite Suite) {
+		s, o := testPair(t, v, suite)
+		plain, _ := testPair(t, v, suite)
+		for pn := range uint64(6) {
+			if pn == 3 {
+				// The header-protection key stays that of the first phase.
+				s.Rest()
+				o.Rest()
+				s, o, plain = s.Update(), o.Update(), plain.Update()
+			}
+			s.Rest()
+			got := buildPacket(0x43, 9, 4, pn, []byte("payload"))
+			want := bytes.Clone(got)
+			s.Seal(got, 9, 4, 0, pn)
+			plain.Seal(want, 9, 4, 0, pn)
+			if !bytes.Equal(got, want) {
+				t.Fatalf("packet %d sealed after a rest differs", pn)
+			}
+			o.Rest()
+			if !o.Resting() {
+				t.Fatal("not resting")
+			}
+			if pn%2 == 0 {
+				o.Wake()
+				if o.Resting() {
+					t.Fatal("still resting")
+				}
+			}
+			n, truncated, ok := o.Unmask(got, 9)
+			if !ok || n != 4 || truncated != pn {
+				t.Fatalf("Unmask = %d, %d, %v", n, truncated, ok)
+			}
+			if b, err := o.Open(got, 9, n, 0, pn); err != nil || string(b) != "payload" {
+				t.Fatalf("Open = %q, %v", b, err)
+			}
 		}
 	})
 }

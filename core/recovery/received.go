@@ -105,6 +105,13 @@ func (r *Received) Ranges() []Range { return r.ranges }
 // Empty reports whether there is nothing to acknowledge.
 func (r *Received) Empty() bool { return len(r.ranges) == 0 }
 
+// Trim gives back memory beyond what it holds now.
+func (r *Received) Trim() {
+	if cap(r.ranges) > len(r.ranges)+1 {
+		r.ranges = append(make([]Range, 0, len(r.ranges)), r.ranges...)
+	}
+}
+
 // ForgetBelow forgets all numbers below pn, usually because the peer has seen
 // an ACK frame that reported them.
 func (r *Received) ForgetBelow(pn uint64) {

@@ -245,6 +245,7 @@ func (s *Sent[T]) drained() {
 }
 
 // Trim shrinks the ring to what it holds now, and frees it if that is nothing.
+// What follows may grow it again.
 // A connection calls it when it has gone idle.
 func (s *Sent[T]) Trim() {
 	held := s.next - s.first
@@ -252,7 +253,7 @@ func (s *Sent[T]) Trim() {
 		s.ring, s.unacked, s.outstanding = nil, nil, nil
 		return
 	}
-	size := minRing
+	size := 1
 	for uint64(size) < held {
 		size *= 2
 	}

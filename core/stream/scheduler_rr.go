@@ -8,8 +8,8 @@ import "math/bits"
 // has one place in the ring: neither kind starves the other.
 // https://www.rfc-editor.org/rfc/rfc9218#section-10
 type roundRobin struct {
-	levels [LowestUrgency + 1]level
-	filled uint8 // bit i: levels[i] has entries
+	levels [LowestUrgency + 1]*level // made when first used: most connections use one
+	filled uint8                     // bit i: levels[i] has entries
 	n      int
 }
 
@@ -28,7 +28,11 @@ func (s *roundRobin) Ready(e *Entry) {
 		return
 	}
 	e.level = min(e.Urgency, LowestUrgency)
-	l := &s.levels[e.level]
+	l := s.levels[e.level]
+	if l == nil {
+		l = new(level)
+		s.levels[e.level] = l
+	}
 	if e.Prioritized && !e.Incremental {
 		if len(l.heap.entries) == 0 {
 			l.heap.less = lowerID
@@ -44,7 +48,7 @@ func (s *roundRobin) Ready(e *Entry) {
 }
 
 func (s *roundRobin) Idle(e *Entry) {
-	l := &s.levels[e.level]
+	l := s.levels[e.level]
 	switch e.place {
 	case inRing:
 		l.ring.drop(e)
@@ -67,7 +71,7 @@ func (s *roundRobin) Next() *Entry {
 	if s.filled == 0 {
 		return nil
 	}
-	l := &s.levels[bits.TrailingZeros8(s.filled)]
+	l := s.levels[bits.TrailingZeros8(s.filled)]
 	if l.ring.first == &l.heapPlace {
 		return l.heap.entries[0]
 	}
@@ -75,7 +79,7 @@ func (s *roundRobin) Next() *Entry {
 }
 
 func (s *roundRobin) Sent(e *Entry, n int) {
-	l := &s.levels[e.level]
+	l := s.levels[e.level]
 	switch e.place {
 	case inHeap:
 		l.ring.sent(&l.heapPlace, n)
