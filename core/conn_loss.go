@@ -506,7 +506,32 @@ func (c *Conn) lossTimerFired(p *Path) {
 	} else {
 		c.requeueOldest(p, s, int(n))
 	}
+	c.probeOther(p, s)
 	p.mtu.ptoFired(c, p)
+}
+
+// probeOther lets the other handshake space send too when the probe timeout of
+// one fires. What it has to send may be what the peer waits for: without the
+// server's Initial no Handshake packet can be read, and these fill the
+// congestion window.
+//
+// "In addition to sending data in the packet number space for which the timer
+// expired, the sender SHOULD send ack-eliciting packets from other packet number
+// spaces with in-flight data, coalescing packets if possible."
+// https://www.rfc-editor.org/rfc/rfc9002#section-6.2.4
+func (c *Conn) probeOther(p *Path, fired *numberSpace) {
+	if fired.id == appSpace {
+		return
+	}
+	o, l := c.initial, levelInitial
+	if fired == c.initial {
+		o, l = c.hs, levelHandshake
+	}
+	if c.keys[l].seal == nil || o.sent.AckElicitingInFlight == 0 && !c.crypto[o.id].pending() {
+		return
+	}
+	o.v.PTOProbes = max(o.v.PTOProbes, 1)
+	c.requeueOldest(p, o, 1)
 }
 
 // ptoFired tells that the probe timeout expired. Event "pto_fired".

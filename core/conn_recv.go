@@ -364,6 +364,10 @@ func (c *Conn) bufferOrDrop(d *Datagram, pkt []byte, typ wire.PacketType, l encr
 		c.drop(dropKeyDiscarded, len(pkt))
 		return
 	}
+	if c.keys[l].open != nil {
+		c.drop(dropVersion, len(pkt)) // of another version: no key will come
+		return
+	}
 	c.drop(dropNoKey, len(pkt))
 	if len(c.pending) >= maxBuffered {
 		return
@@ -389,36 +393,41 @@ func (c *Conn) keysDiscarded(l encryptionLevel) bool {
 // replayBuffered hands the packets kept for keys that now exist to the engine,
 // after the datagram that brought the keys is done: there is one ReceivedPacket.
 func (c *Conn) replayBuffered(now mono.Time) {
-	for i := 0; i < len(c.pending); {
-		b := c.pending[i]
-		l := level1RTT
-		switch b.typ {
-		case wire.Handshake:
-			l = levelHandshake
-		case wire.ZeroRTT:
-			l = levelEarly
-		case wire.Initial:
-			l = levelInitial
+	for range numLevels { // a packet replayed may bring keys itself
+		waiting := c.pending
+		c.pending = nil
+		for i := range waiting {
+			c.replay(now, &waiting[i])
 		}
-		if c.keys[l].open == nil && !c.keysDiscarded(l) {
-			i++
-			continue
-		}
-		c.pending = append(c.pending[:i], c.pending[i+1:]...)
-		if c.keys[l].open == nil {
-			continue
-		}
-		b.d.Payload = b.data
-		if rt := c.routeOf(c.path0, &b.d); rt != nil && c.v.State < StateClosing {
-			dst, ok := firstDst(b.data, c.endpoint.layout.Length)
-			if ok {
-				c.receivePacket(now, &b.d, b.data, c.path0, rt, dst)
-				i = 0 // it may have brought keys itself
-			}
+		if len(c.pending) == 0 || len(c.pending) == len(waiting) {
+			return
 		}
 	}
-	if len(c.pending) == 0 {
-		c.pending = nil
+}
+
+func (c *Conn) replay(now mono.Time, b *bufferedPacket) {
+	l := level1RTT
+	switch b.typ {
+	case wire.Handshake:
+		l = levelHandshake
+	case wire.ZeroRTT:
+		l = levelEarly
+	case wire.Initial:
+		l = levelInitial
+	}
+	if c.keys[l].open == nil {
+		if !c.keysDiscarded(l) {
+			c.pending = append(c.pending, *b)
+		}
+		return
+	}
+	b.d.Payload = b.data
+	rt := c.routeOf(c.path0, &b.d)
+	if rt == nil || c.v.State >= StateClosing {
+		return
+	}
+	if dst, ok := firstDst(b.data, c.endpoint.layout.Length); ok {
+		c.receivePacket(now, &b.d, b.data, c.path0, rt, dst)
 	}
 }
 

@@ -475,7 +475,7 @@ func (c *Conn) finishPacket(now mono.Time, b *PacketBuilder) int {
 	}
 	pkt := b.buf[b.begin : len(b.b)+overhead]
 	if c.log != nil {
-		c.log.OnPath(b.path.ID).PacketSent(now, b.level.packetType(), pn, n, uint8(p.ecn.mark), b.b[b.payload:])
+		c.log.OnPath(b.path.ID).PacketSent(now, b.level.packetType(), pn, n, uint8(b.ecn()), b.b[b.payload:])
 	}
 	seal := c.keys[b.level].seal
 	seal.Seal(pkt, b.pnOff-b.begin, b.pnLen, uint32(p.ID), pn)
@@ -485,7 +485,7 @@ func (c *Conn) finishPacket(now mono.Time, b *PacketBuilder) int {
 	sent.SentTime = now
 	sent.Size = uint32(n)
 	sent.Flags = b.flags()
-	sent.ECN = uint32(p.ecn.mark)
+	sent.ECN = uint32(b.ecn())
 	sent.Data.set(b.records)
 	sent.Level, sent.Data.route = uint32(b.level), b.route
 	s.v.NextNumber = s.sent.Next()
@@ -581,7 +581,7 @@ func (c *Conn) packetSentBookkeeping(now mono.Time, b *PacketBuilder, sent *Sent
 	if b.retransmit {
 		c.v.PacketsRetransmitted++
 	}
-	if p.ecn.mark == ECT0 {
+	if b.ecn() == ECT0 {
 		s.v.ECT0Sent++
 		p.ecn.sentMarked++
 	}

@@ -37,8 +37,15 @@ type ecnValidation struct {
 }
 
 func (e *ecnValidation) start(p *Path) {
+	failed := p.ECNState == ECNFailed
 	*e = ecnValidation{base: [3]uint64{p.Space.ECT0Reported, p.Space.ECT1Reported, p.Space.CEReported}}
 	p.ECNState = ECNOff
+	if failed {
+		// The peer's access network is likely the same after it has moved, and
+		// marks are worth less than the packets a broken one drops.
+		p.ECNState = ECNFailed
+		return
+	}
 	if p.conn.config.DisableECN {
 		return
 	}

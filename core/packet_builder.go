@@ -262,6 +262,15 @@ func (b *PacketBuilder) flags() uint32 {
 	return f
 }
 
+// ecn is the ECN codepoint of the packet. Probes of an address go unmarked: a
+// path that drops marked packets must not look like one that leads nowhere.
+func (b *PacketBuilder) ecn() ECN {
+	if b.pathProbe {
+		return NotECT
+	}
+	return b.path.ecn.mark
+}
+
 // A frameWriter writes one frame of its type; room was checked.
 type frameWriter struct {
 	typ   wire.FrameType

@@ -275,7 +275,9 @@ func (c *Conn) transmitRouteProbe(now mono.Time, buf []byte, p *Path, r *route) 
 	b.padTo(minUDPPayload)
 	n := c.finishPacket(now, b)
 	r.sent += uint64(n)
-	return c.transmitOn(p, r, n, n), true
+	t := c.transmitOn(p, r, n, n)
+	t.ECN = b.ecn()
+	return t, true
 }
 
 func writePathResponse(c *Conn, b *PacketBuilder) {
@@ -355,6 +357,9 @@ func (c *Conn) validationFailed(p *Path, r *route) {
 			p.removeRoute(r)
 		}
 		return
+	}
+	if r.validated && len(c.paths) == 1 {
+		return // it was valid before, and there is no other: probes and the idle timeout decide
 	}
 	for _, old := range p.routes {
 		if old.validated {

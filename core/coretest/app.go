@@ -60,7 +60,7 @@ type App struct {
 	streams map[uint64]*appStream
 	news    []*appStream
 	started int
-	idle    bool // a slow reader has scheduled its next turn
+	given   bool // given up by Close
 }
 
 func (h *Host) newApp(server bool) *App {
@@ -80,7 +80,10 @@ func (a *App) Request(rs ...Request) {
 func (a *App) Done() bool { return a.Completed == len(a.Transfers) }
 
 // Close ends the connection with code 0.
-func (a *App) Close() { a.Conn.Close(a.host.Now(), 0, "") }
+func (a *App) Close() {
+	a.given = true
+	a.Conn.Close(a.host.Now(), 0, "")
+}
 
 // Host returns the host the connection belongs to.
 func (a *App) Host() *Host { return a.host }

@@ -11,6 +11,7 @@ import (
 	"github.com/pquic-go/pquic/core"
 	"github.com/pquic-go/pquic/core/congestion"
 	"github.com/pquic-go/pquic/core/stream"
+	"github.com/pquic-go/pquic/core/token"
 	"github.com/pquic-go/pquic/core/wire"
 )
 
@@ -99,8 +100,18 @@ func (d dice) scenario(seed uint64) Scenario {
 	retry := pick(d, 0, 0, 1, 2)
 	length := pick(d, 0, 0, 4, 5, 8, 12, 17, 20)
 	n := 0
+	fill := rand.New(rand.NewPCG(seed, 0x707e45))
+	ring, _ := token.NewKeyring(token.Config{
+		Keys:          []token.Key{{1}},
+		RetryLifetime: time.Hour, // outages must not outlast it
+		Random: func(b []byte) {
+			for i := range b {
+				b[i] = byte(fill.Uint32())
+			}
+		},
+	})
 	sc.Endpoint = func(c *core.EndpointConfig) {
-		c.Layout.Length = length
+		c.Layout.Length, c.Tokens = length, ring
 		if retry > 0 {
 			c.Retry = func(AddrPort) bool { n++; return n%retry == 0 }
 		}

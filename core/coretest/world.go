@@ -131,6 +131,9 @@ func (w *World) Wait(limit time.Duration) {
 	w.TB.Helper()
 	done := func() bool {
 		for _, a := range w.Client.Apps {
+			if a.given {
+				continue
+			}
 			if a.Ended && !a.Done() {
 				w.Fatalf("connection ended early: %v", a.Err)
 			}
