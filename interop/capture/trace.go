@@ -130,8 +130,9 @@ func (t *Trace) datagram(d *Datagram) {
 		}
 		c := t.find(&p, d)
 		if c == nil {
+			// Behind a packet that is known, this may be bytes that only fill the datagram.
 			t.Stray++
-			return
+			break
 		}
 		if conn == nil {
 			conn = c

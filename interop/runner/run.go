@@ -95,10 +95,10 @@ func Run(ctx context.Context, client, server *Endpoint, c *Case, dir string, ful
 			r.Verdict, r.Reason = Unsupported, err.Error()
 		case err != nil:
 			r.Verdict, r.Reason = Failed, err.Error()
-			if why := client.Fault["client/"+c.Name]; why != "" {
-				r.Verdict, r.Reason = Faulty, client.Name+" "+why+" ("+r.Reason+")"
-			} else if why := server.Fault["server/"+c.Name]; why != "" {
-				r.Verdict, r.Reason = Faulty, server.Name+" "+why+" ("+r.Reason+")"
+			for role, e := range map[string]*Endpoint{"client": client, "server": server} {
+				if f := e.Faults[role+"/"+c.Name]; f.explains(err.Error()) {
+					r.Verdict, r.Reason = Faulty, fmt.Sprintf("%s %s (%v)", e.Name, f.Why, err)
+				}
 			}
 		}
 	}
