@@ -74,7 +74,7 @@ func (o *options) flags() []cli.Flag {
 		cliutil.Flag{Name: "parallel", Category: files, Usage: "fetch `N` files at once"}.Int(&o.parallel, 1, 10000),
 		cliutil.Flag{Name: "delay-request", Aliases: []string{"d"}, Category: files, Usage: "begin each request `TIME` after the one before"}.Duration(&o.delay, 0, time.Hour),
 		cliutil.Flag{Name: "header", Aliases: []string{"H"}, Category: files, Usage: "send this `\"NAME: VALUE\"` with each request; may be repeated"}.Strings(&o.headers, checkHeader),
-		cliutil.Flag{Name: "alpn", Category: connection, Usage: "speak `PROTOCOL` h3 (HTTP/3) or hq-interop (HTTP/0.9)"}.Choice(&o.alpn, http3.NextProtoH3, hq.NextProto),
+		cliutil.Flag{Name: "alpn", Category: connection, Usage: "speak `PROTOCOL`: h3 (HTTP/3) or hq-interop (HTTP/0.9)"}.Choice(&o.alpn, http3.NextProtoH3, hq.NextProto),
 		cliutil.Flag{Name: "resume", Category: connection, Usage: "keep TLS sessions and address tokens in `FILE`, and use what is there; it holds secrets"}.String(&o.resume),
 		cliutil.Flag{Name: "0rtt", Category: connection, Usage: "send the requests with the first packets, in 0-RTT, if --resume has a session; an attacker could replay them"}.Bool(&o.earlyData),
 		cliutil.Flag{Name: "ipv4", Aliases: []string{"4"}, Category: connection, Usage: "use IPv4 only"}.Bool(&o.ipv4),

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -20,7 +21,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/pquic-go/pquic/cmd/internal/download"
 	"github.com/pquic-go/pquic/cmd/internal/hqrt"
 	"github.com/pquic-go/pquic/cmd/internal/quicflags"
 	"github.com/pquic-go/pquic/cmd/internal/reason"
@@ -159,7 +159,6 @@ func (c *client) fetch(ctx context.Context, urls []*url.URL, keepTicket bool) er
 	if err := c.prepare(ctx, conn); err != nil {
 		return err
 	}
-	hc := &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	var wg sync.WaitGroup
 	errs := make([]error, len(urls))
 	slots := make(chan struct{}, atOnce)
@@ -167,8 +166,7 @@ func (c *client) fetch(ctx context.Context, urls []*url.URL, keepTicket bool) er
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			req := &download.Request{Client: hc, URL: u.String(), File: filepath.Join(c.o.downloads, path.Base(u.Path)), Fresh: true}
-			if _, err := req.Do(ctx); err != nil {
+			if err := c.get(ctx, rt, u); err != nil {
 				errs[i] = fmt.Errorf("%s: %w", u, c.explain(ctx, err))
 			}
 		})
@@ -179,6 +177,33 @@ func (c *client) fetch(ctx context.Context, urls []*url.URL, keepTicket bool) er
 	}
 	if keepTicket && !c.sessions.WaitForTicket(ctx, addr) {
 		return errors.New("no session ticket came")
+	}
+	return nil
+}
+
+// get fetches a file. The request goes out before anything else is done: in the
+// test case zerortt it has to leave before the server answers.
+func (c *client) get(ctx context.Context, rt http.RoundTripper, u *url.URL) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return err
+	}
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the server answered %s", resp.Status)
+	}
+	name := filepath.Join(c.o.downloads, path.Base(u.Path))
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, resp.Body)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(name)) // half a file is none
 	}
 	return nil
 }

@@ -51,12 +51,12 @@ func app() *cli.App {
 	}
 	const task, places = "TASK", "PLACES"
 	flags := []cli.Flag{
-		cliutil.Flag{Name: "role", Category: task, Env: []string{"ROLE"}, Usage: "`ROLE` server or client"}.Choice(&o.role, "server", "client"),
+		cliutil.Flag{Name: "role", Category: task, Env: []string{"ROLE"}, Usage: "be `ROLE`: server or client"}.Choice(&o.role, "server", "client"),
 		cliutil.Flag{Name: "testcase", Category: task, Env: []string{"TESTCASE"}, Usage: "`NAME` of the test case: " + strings.Join(caseNames(), ", ")}.String(&o.testcase),
 		cliutil.Flag{Name: "requests", Category: task, Env: []string{"REQUESTS"}, Usage: "`URLS` to fetch, separated by spaces (client)"}.String(&o.requests),
 		cliutil.Flag{Name: "listen", Category: task, Usage: "serve on this `ADDR:PORT`"}.Address(&o.listen),
 		cliutil.Flag{Name: "preferred", Category: task, Usage: "invite clients to move to this `ADDR:PORT` in the test case connectionmigration"}.Address(&o.preferred),
-		cliutil.Flag{Name: "alpn", Category: task, Usage: "speak `PROTOCOL` h3 or hq-interop; by default what the test case asks for"}.Choice(&o.alpn, alpnH3, alpnHQ),
+		cliutil.Flag{Name: "alpn", Category: task, Usage: "speak `PROTOCOL`: h3 or hq-interop; by default what the test case asks for"}.Choice(&o.alpn, alpnH3, alpnHQ),
 		cliutil.Flag{Name: "certs", Category: places, Usage: "`DIR` with cert.pem and priv.key (server), and ca.pem (client, which trusts any server without)"}.String(&o.certs),
 		cliutil.Flag{Name: "www", Category: places, Usage: "serve the files in `DIR`"}.String(&o.www),
 		cliutil.Flag{Name: "downloads", Category: places, Usage: "put files into `DIR`"}.String(&o.downloads),

@@ -46,7 +46,7 @@ func clientCommand() *cli.Command {
 	const what, report = "WHAT TO MEASURE", "REPORTS"
 	flags := []cli.Flag{
 		cliutil.Flag{Name: "target", Category: what, Usage: "the server, `HOST:PORT`"}.Address(&o.target),
-		cliutil.Flag{Name: "scenario", Category: what, Usage: "`NAME`: " + cliutil.OneOf(scenarioNames())}.Choice(&o.scenario, scenarioNames()...),
+		cliutil.Flag{Name: "scenario", Category: what, Usage: "measure `NAME`: " + cliutil.OneOf(scenarioNames())}.Choice(&o.scenario, scenarioNames()...),
 		cliutil.Flag{Name: "bytes", Category: what, Usage: "upload or download `N` bytes on each stream instead of as many as the time allows"}.Size(&o.bytes, 1, 1<<60),
 		cliutil.Flag{Name: "streams", Category: what, Usage: "keep `N` streams busy on each connection"}.Int(&o.streams, 1, maxStreams),
 		cliutil.Flag{Name: "conns", Category: what, Usage: "keep `N` connections busy"}.Int(&o.conns, 1, 100000),
@@ -61,7 +61,7 @@ func clientCommand() *cli.Command {
 	}
 	flags = append(flags, o.trust.Flags()...)
 	flags = append(flags, o.quic.Flags()...)
-	return cliutil.Command("pquic-perf", "client", "measure", "pquic-perf client --target HOST:PORT [--scenario NAME] [flags]",
+	return cliutil.Command("client", "measure", "pquic-perf client --target HOST:PORT [--scenario NAME] [flags]",
 		scenarioText(), flags, &cliutil.Help{
 			Examples: []cliutil.Example{
 				{Does: "how fast 1 GB comes down", Line: "pquic-perf client --target 127.0.0.1:4433 --insecure --scenario download --bytes 1GB"},

@@ -58,7 +58,7 @@ func serverCommand() *cli.Command {
 	}
 	flags = append(flags, o.certificates.Flags()...)
 	flags = append(flags, o.quic.Flags()...)
-	return cliutil.Command("pquic-perf", "server", "answer", "pquic-perf server [--listen ADDR:PORT] [flags]",
+	return cliutil.Command("server", "answer", "pquic-perf server [--listen ADDR:PORT] [flags]",
 		`The first line on standard output, once the server is ready, is "listening on ADDR:PORT".
 At SIGTERM or SIGINT it closes the connections, prints "cpu_seconds: N", the processor time
 it has used, and exits with 0.`,

@@ -158,9 +158,9 @@ func App(name, usage, usageText, description string, flags []cli.Flag, help *Hel
 }
 
 // Command makes one of several commands of a program.
-func Command(app, name, usage, usageText, description string, flags []cli.Flag, help *Help, action cli.ActionFunc) *cli.Command {
+func Command(name, usage, usageText, description string, flags []cli.Flag, help *Help, action cli.ActionFunc) *cli.Command {
 	return &cli.Command{
-		Name: name, HelpName: app + " " + name, Usage: usage, UsageText: usageText, Description: description,
+		Name: name, Usage: usage, UsageText: usageText, Description: description,
 		Flags: flags, Action: action, CustomHelpTemplate: help.text(flags, false), HideHelpCommand: true,
 	}
 }

@@ -44,14 +44,14 @@ func (o *Options) Flags() []cli.Flag {
 	const quic, debug = "QUIC", "LOGS"
 	return []cli.Flag{
 		cliutil.Flag{
-			Name: "cc", Category: quic, Usage: "congestion control `ALGORITHM`: " + cliutil.OneOf(congestion.Names()),
+			Name: "cc", Category: quic, Usage: "control congestion by `NAME`: " + cliutil.OneOf(congestion.Names()),
 		}.Choice(&o.CC, congestion.Names()...),
 		cliutil.Flag{
 			Name: "stream-scheduler", Aliases: []string{"ssc"}, Category: quic,
-			Usage: "how streams share a connection: `SCHEDULER` rr (in turn), prio (by weight) or sprio (strictly by priority)",
+			Usage: "let streams share a connection by `NAME`: rr (in turn), prio (by weight) or sprio (strictly by priority)",
 		}.Choice(&o.StreamScheduler, Schedulers...),
 		cliutil.Flag{
-			Name: "initial-window", Aliases: []string{"c"}, Category: quic, Usage: "initial congestion window in `PACKETS`",
+			Name: "initial-window", Aliases: []string{"c"}, Category: quic, Usage: "begin with a congestion window of `N` packets",
 		}.Int(&o.InitialWindow, 2, 10000),
 		cliutil.Flag{
 			Name: "flow-control", Aliases: []string{"f"}, Category: quic,
@@ -67,7 +67,7 @@ func (o *Options) Flags() []cli.Flag {
 			Name: "qlog", Category: debug, Env: []string{"QLOGDIR"}, Usage: "write a qlog trace of each connection to `DIR`",
 		}.String(&o.QlogDir),
 		cliutil.Flag{
-			Name: "qlog-names", Category: debug, Usage: "name events as the current `DRAFTS` do (drafts) or as the diagrams of qvis want them (qvis)",
+			Name: "qlog-names", Category: debug, Usage: "give the events the `NAMES` of the current drafts (drafts) or those that the diagrams of qvis read (qvis)",
 		}.Choice(&o.QlogNames, "drafts", "qvis"),
 		cliutil.Flag{
 			Name: "keylog", Category: debug, Env: []string{"SSLKEYLOGFILE"}, Usage: "append TLS secrets to `FILE`, for Wireshark; whoever has it can read the connections",

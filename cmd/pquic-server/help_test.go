@@ -1,0 +1,9 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/pquic-go/pquic/cmd/internal/cmdtest"
+)
+
+func TestHelp(t *testing.T) { cmdtest.Help(t, app(), "help.txt", "--help") }
