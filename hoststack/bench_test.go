@@ -4,19 +4,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 )
-
-// cpuTime is what the process has used so far, user and system together.
-func cpuTime() time.Duration {
-	var r syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) != nil {
-		return 0
-	}
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
-}
 
 // BenchmarkDownload moves 1 MiB per iteration from server to client over one
 // stream: with -benchtime 1000x, a gigabyte.

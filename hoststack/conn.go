@@ -21,7 +21,6 @@ type Conn struct {
 
 	handshake chan struct{} // closed when the handshake is complete
 	ended     chan struct{} // closed when the connection has ended; err is set
-	gone      chan struct{} // closed when the engine has forgotten it
 	err       atomic.Pointer[ConnError]
 
 	ctxMu  sync.Mutex
@@ -46,12 +45,9 @@ func newConn(w *worker, c *core.Conn) *Conn {
 		core:      c,
 		handshake: make(chan struct{}),
 		ended:     make(chan struct{}),
-		gone:      make(chan struct{}),
 	}
 	cfg := c.Config()
 	conn.streamStep, conn.connStep = cfg.StreamWindow/8, cfg.ConnWindow/8
-	conn.bidi.init()
-	conn.uni.init()
 	conn.noteAddresses()
 	c.User = conn
 	return conn
@@ -345,7 +341,6 @@ func (c *Conn) loseStreams(err error) {
 
 func (e *connEvents) Gone(*core.Conn) {
 	c := (*Conn)(e)
-	close(c.gone)
 	c.w.end()
 	if c.release != nil {
 		c.release()

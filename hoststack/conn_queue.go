@@ -12,44 +12,48 @@ type streamQueue struct {
 	mu      sync.Mutex
 	streams []*Stream
 	first   int
-	more    chan struct{} // holds one: there may be streams
+	more    chan struct{} // holds one: there may be streams; nil until somebody waits
 }
-
-func (q *streamQueue) init() { q.more = make(chan struct{}, 1) }
 
 // push adds a stream; the worker calls it.
 func (q *streamQueue) push(s *Stream) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.first > len(q.streams)/2 {
 		q.streams = slices.Delete(q.streams, 0, q.first)
 		q.first = 0
 	}
 	q.streams = append(q.streams, s)
-	q.mu.Unlock()
 	q.signal()
 }
 
+// signal tells one of those who wait to look again. The queue is locked.
 func (q *streamQueue) signal() {
 	select {
 	case q.more <- struct{}{}:
-	default:
+	default: // told already, or nobody waits
 	}
 }
 
-// take returns the oldest stream, and whether there are others.
-func (q *streamQueue) take() (s *Stream, more bool) {
+// take returns the oldest stream, or a channel that tells when to look again.
+func (q *streamQueue) take() (*Stream, <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.first == len(q.streams) {
-		return nil, false
+		if q.more == nil {
+			q.more = make(chan struct{}, 1)
+		}
+		return nil, q.more
 	}
-	s = q.streams[q.first]
+	s := q.streams[q.first]
 	q.streams[q.first] = nil
 	q.first++
 	if q.first == len(q.streams) {
 		q.streams, q.first = q.streams[:0], 0
+	} else {
+		q.signal() // for another goroutine that waits
 	}
-	return s, q.first < len(q.streams)
+	return s, nil
 }
 
 // pop waits for a stream. Streams that came before the connection's end are
@@ -57,9 +61,6 @@ func (q *streamQueue) take() (s *Stream, more bool) {
 func (q *streamQueue) pop(ctx context.Context, c *Conn) (*Stream, error) {
 	for {
 		s, more := q.take()
-		if more {
-			q.signal() // for another goroutine that waits
-		}
 		if s != nil {
 			return s, nil
 		}
@@ -67,7 +68,7 @@ func (q *streamQueue) pop(ctx context.Context, c *Conn) (*Stream, error) {
 			return nil, err
 		}
 		select {
-		case <-q.more:
+		case <-more:
 		case <-c.ended:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)

@@ -20,7 +20,7 @@ type spinner struct {
 
 const (
 	// spinTime is how long a worker looks: about what a wake-up costs.
-	spinTime = 30 * time.Microsecond
+	spinTime = 40 * time.Microsecond
 	// spinHope is a wait, wake-up included, that spinning might have shortened.
 	spinHope = 120 * time.Microsecond
 	// spinAfter is how many such waits in a row make a worker try.

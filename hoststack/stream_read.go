@@ -158,10 +158,14 @@ const writeToChunk = 256 << 10
 
 // CancelRead tells the peer that nothing more will be read, with an application
 // error code; pending and later calls of Read return a *StreamError. It does
-// nothing once everything has arrived.
+// nothing once everything has been read.
 // https://www.rfc-editor.org/rfc/rfc9000#section-3.5
 func (s *Stream) CancelRead(code uint64) {
 	if s.recv == nil {
+		return
+	}
+	if s.recv.Closed() && s.recv.Len() == 0 {
+		s.mark(didRead, true) // nothing to cancel; the engine may retire the stream
 		return
 	}
 	var err error = &StreamError{ID: s.id, Code: code}

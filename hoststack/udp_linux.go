@@ -54,8 +54,11 @@ type udpSocket struct {
 	rx udpReceiver
 	tx udpSender
 
-	// armed is the read deadline the poller has, 0 if it has expired.
+	// armed is the deadline in force, 0 if it has expired.
 	armed atomic.Int64
+	fine  fineTimer
+
+	wakeFunc func() // Wake, bound once
 }
 
 // udpReceiver is the receiving half: one slot per message of a batch.
@@ -121,6 +124,7 @@ func newPlatformUDP(conn *net.UDPConn, cfg *UDPConfig) (Datapath, error) {
 	}
 	s.rx.init(cfg.batch())
 	s.rx.read = s.tryRead
+	s.wakeFunc = s.Wake
 	s.tx.init()
 	s.tx.write = s.tryWrite
 	return s, nil
@@ -212,7 +216,10 @@ func (s *udpSocket) Features() Features {
 	return Features{Name: "udp", GSO: s.gso.Load(), GRO: s.gro, ECN: true, PktInfo: true, DontFragment: true}
 }
 
-func (s *udpSocket) Close() error { return s.conn.Close() }
+func (s *udpSocket) Close() error {
+	s.fine.close()
+	return s.conn.Close()
+}
 
 // Wake lets the poller's deadline pass.
 func (s *udpSocket) Wake() { _ = s.conn.SetReadDeadline(longAgo) }
@@ -228,6 +235,11 @@ func (s *udpSocket) SetDeadline(d mono.Time) {
 
 func (s *udpSocket) arm(d mono.Time) {
 	s.armed.Store(int64(d))
+	if d != mono.Never {
+		if left := d.Sub(now()); left < fineUnder && s.fine.set(left, s.wakeFunc) {
+			d = mono.Never
+		}
+	}
 	_ = s.conn.SetReadDeadline(timeOf(d))
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -85,6 +86,31 @@ func TestOffloadRefused(t *testing.T) {
 	}
 	if !s.offloadRefused(unix.EIO) || s.gso.Load() {
 		t.Error("EIO: want the run split and GSO given up")
+	}
+}
+
+// TestFineTimer: near deadlines come by the fine timer, later ones do not
+// bother it, and its goroutine ends with the socket.
+func TestFineTimer(t *testing.T) {
+	p := listenOne(t, "udp4", "127.0.0.1:0", nil).(*udpSocket)
+	batch := make([]Packet, 4)
+	wait := func(d time.Duration) {
+		for at := now().Add(d); now().Before(at); {
+			if n, err := p.ReadBatch(batch, at, func() bool { return true }); n != 0 || err != nil {
+				t.Fatalf("%d, %v", n, err)
+			}
+		}
+	}
+	wait(fineUnder + time.Millisecond)
+	for range 20 {
+		wait(100 * time.Microsecond)
+	}
+	if p.fine.file == nil {
+		t.Error("the fine timer was not used")
+	}
+	p.Close()
+	if p.fine.set(time.Microsecond, func() { t.Error("woken after Close") }) {
+		t.Error("the timer can be set after Close")
 	}
 }
 

@@ -34,6 +34,10 @@ const (
 	// flushesPerTurn bounds how long a worker sends without looking for
 	// acknowledgments.
 	flushesPerTurn = 16
+	// timerSlack is how much later than asked for a sleeping worker may see a
+	// timer. Pacing at a high rate asks for one per packet; this makes runs of
+	// them, well within the burst a pacer allows.
+	timerSlack = 200 * time.Microsecond
 	// inlineFlushes is how much an application goroutine sends in place before
 	// it leaves the rest to the worker.
 	inlineFlushes = 1
@@ -315,7 +319,10 @@ func (w *worker) receive() (int, error) {
 	deadline := w.ep.Deadline()
 	start := now()
 	n, err := 0, error(nil)
-	spun := w.spinner.on || deadline.Sub(start) < spinTime
+	if near := start.Add(timerSlack); start < deadline && deadline < near {
+		deadline = near
+	}
+	spun := w.spinner.on
 	if spun {
 		n, err = w.spin(start, deadline)
 	}
@@ -406,7 +413,8 @@ func (w *worker) release() {
 		w.state.Store(parked)
 		return
 	}
-	more, deadline := w.ep.HasWork() || w.stopping, w.ep.Deadline()
+	more := w.ep.HasWork() || w.stopping
+	deadline := max(w.ep.Deadline(), w.now.Add(timerSlack))
 	w.state.Store(parked)
 	if more {
 		w.dp.Wake()
@@ -450,9 +458,10 @@ func (w *worker) post(fn func()) {
 // still hold something of it claim it to find that out.
 func (w *worker) shutdown() {
 	w.ep.CloseAll(w.now, 0, "")
-	w.flush(flushesPerTurn)
+	w.flush(w.conns + flushesPerTurn) // each has one datagram to send
 	w.dp.Close()
 	w.closed = true
+	w.stats.connections.Store(0)
 	w.serveInbox()
 	w.wakeReaders()
 	wakeAll(&w.writers)
