@@ -206,6 +206,17 @@ func (c *Conn) receiveLong(now mono.Time, d *Datagram, pkt []byte, h *wire.LongH
 	switch h.Type {
 	case wire.Initial:
 		in.level = levelInitial
+		// "A server MUST discard an Initial packet that is carried in a UDP
+		// datagram with a payload that is smaller than the smallest allowed
+		// maximum datagram size of 1200 bytes."
+		// https://www.rfc-editor.org/rfc/rfc9000#section-14.1
+		// "clients that receive an Initial packet with a non-zero Token Length
+		// field MUST either discard the packet or generate a connection error".
+		// https://www.rfc-editor.org/rfc/rfc9000#section-17.2.2
+		if c.IsServer() && len(d.Payload) < minUDPPayload || !c.IsServer() && len(h.Token) > 0 {
+			c.drop(dropMalformed, len(pkt))
+			return
+		}
 	case wire.Handshake:
 		in.level = levelHandshake
 	case wire.ZeroRTT:
@@ -215,10 +226,12 @@ func (c *Conn) receiveLong(now mono.Time, d *Datagram, pkt []byte, h *wire.LongH
 			return
 		}
 	}
-	if !c.IsServer() && c.handshake.peerSrcKnown && h.SrcConnID != c.handshake.peerSrc {
+	if c.handshake.peerSrcKnown && h.SrcConnID != c.handshake.peerSrc {
 		// "Once a client has received a valid Initial packet from the server,
 		// it MUST discard any subsequent packet it receives on that connection
-		// with a different Source Connection ID."
+		// with a different Source Connection ID. […] if subsequent Initial
+		// packets include a different Source Connection ID, they MUST be
+		// discarded."
 		// https://www.rfc-editor.org/rfc/rfc9000#section-7.2
 		c.drop(dropConnID, len(pkt))
 		return
@@ -248,6 +261,9 @@ func (c *Conn) receiveLong(now mono.Time, d *Datagram, pkt []byte, h *wire.LongH
 		// https://www.rfc-editor.org/rfc/rfc9000#section-17.2
 		c.fail(violation(ProtocolViolation, 0, "reserved bits set in a long header"))
 		return
+	}
+	if h.Version != wire.Version(c.v.Version) && !c.IsServer() && in.level == levelInitial {
+		c.followVersion(h.Version)
 	}
 	if !c.acceptLong(now, h, in.level) {
 		return

@@ -129,6 +129,7 @@ func (c *Conn) advance(now mono.Time) {
 		}
 	}
 	if due(timerKeyDiscard) {
+		c.endpoint.forgetInitialID(c)
 		c.keyUpdate.discardOld(c)
 		c.keys[levelEarly] = levelKeys{}
 	}

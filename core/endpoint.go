@@ -282,11 +282,16 @@ func (e *Endpoint) removeConnID(id wire.ConnID) {
 }
 
 // forgetInitialID drops the connection ID the client chose for its first
-// packets.
+// packets: some time after the handshake, so that late copies of them begin no
+// other connection.
 func (e *Endpoint) forgetInitialID(c *Conn) {
 	if c.IsServer() && e.ids[c.handshake.initialDst].conn == c && c.handshake.initialDst != c.handshake.localSrc {
 		e.removeConnID(c.handshake.initialDst)
 	}
+}
+
+// noteHandshakeOver counts a handshake in progress no more.
+func (e *Endpoint) noteHandshakeOver(c *Conn) {
 	if e.stats.Handshakes > 0 && !c.counted {
 		c.counted = true
 		e.stats.Handshakes--
@@ -339,6 +344,7 @@ func (e *Endpoint) remove(c *Conn) {
 		return
 	}
 	e.forgetInitialID(c)
+	e.noteHandshakeOver(c)
 	delete(e.conns, c)
 	for _, p := range c.paths {
 		for _, l := range p.local.ids {

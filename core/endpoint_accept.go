@@ -65,7 +65,7 @@ func (e *Endpoint) acceptInitial(now mono.Time, d *Datagram, h *wire.LongHeader)
 		switch {
 		case err == nil && t.Retry && t.RetrySrcCID == h.DstConnID:
 			odcid, retrySrc, validated, retried = t.ODCID, t.RetrySrcCID, true, true
-		case err == nil && !t.Retry && (t.Version == h.Version || t.Version == wire.Version1):
+		case err == nil && !t.Retry && t.Version == h.Version:
 			validated = true
 		case err != nil && !errors.Is(err, token.ErrForged) && t.Retry:
 			// "If a server receives a client Initial that contains an invalid

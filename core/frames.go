@@ -428,7 +428,11 @@ func (c *Conn) processStreamsBlocked(*ReceivedPacket, wire.StreamsBlockedFrame) 
 // processNewToken keeps a token for the client's next visit.
 // https://www.rfc-editor.org/rfc/rfc9000#section-19.7
 func (c *Conn) processNewToken(_ *ReceivedPacket, f wire.NewTokenFrame) *TransportError {
-	if c.config.Tokens != nil {
+	// "Clients MUST NOT use a session ticket or token from a QUIC version 1
+	// connection to initiate a QUIC version 2 connection, and vice versa": one of
+	// another version than the next connection begins with is of no use.
+	// https://www.rfc-editor.org/rfc/rfc9369#section-5
+	if c.config.Tokens != nil && c.Version() == firstVersion(c.config) {
 		c.config.Tokens.Put(c.handshake.serverName, append([]byte(nil), f.Token...))
 	}
 	return nil

@@ -29,8 +29,11 @@ type handshakeState struct {
 	// before it was changed.
 	oldVersion wire.Version
 	oldOpen    *protection.Opener
-	offered    []wire.Version // client: versions of a Version Negotiation packet, to check later
-	negotiated bool           // client: it reacted to Version Negotiation
+	// Client: Initial keys of a version the server may have chosen.
+	candidate     wire.Version
+	candidateKeys levelKeys
+	offered       []wire.Version // client: versions of a Version Negotiation packet, to check later
+	negotiated    bool           // client: it reacted to Version Negotiation
 
 	hooked bool // OnTransportParameters has run
 
@@ -504,9 +507,9 @@ func (c *Conn) discardInitial() {
 		c.log.KeyDiscarded(c.now, "initial")
 	}
 	c.keys[levelInitial] = levelKeys{}
-	c.handshake.oldOpen = nil
+	c.handshake.oldOpen, c.handshake.candidateKeys = nil, levelKeys{}
 	c.crypto[initialSpace] = nil
-	c.endpoint.forgetInitialID(c)
+	c.endpoint.noteHandshakeOver(c)
 }
 
 func (c *Conn) discardHandshake() {
@@ -550,7 +553,7 @@ func (c *Conn) tlsTransportError(err error) *TransportError {
 // https://www.rfc-editor.org/rfc/rfc9000#section-8.1.3
 func (c *Conn) queueNewToken() {
 	if k := c.endpoint.tokens; k != nil {
-		c.handshake.newToken = k.SealNew(c.now, c.path0.route.remote.Addr())
+		c.handshake.newToken = k.SealNewVersion(c.now, c.path0.route.remote.Addr(), c.Version())
 		c.pend |= pendNewToken
 	}
 }

@@ -219,7 +219,9 @@ func (c *Conn) receiveParams(b []byte) error {
 	c.peerParams = &tp
 	c.v.PeerParamsReceived = 1
 	if c.IsServer() {
-		c.selectVersion(&tp)
+		if te := c.selectVersion(&tp); te != nil {
+			return te
+		}
 	} else if te := c.checkVersion(&tp); te != nil {
 		return te
 	}

@@ -59,13 +59,13 @@ const (
 type scriptOption func(*scriptSetup)
 
 type scriptSetup struct {
-	stage        scriptStage
-	engine, peer *Config // the sides' configurations
-	endpoint     *EndpointConfig
-	peerParams   func(*wire.TransportParameters)
-	visits       int
-	onEngine     func(*Conn)
-	delay        time.Duration
+	stage           scriptStage
+	engine, peer    *Config // the sides' configurations
+	endpoint, other *EndpointConfig
+	peerParams      func(*wire.TransportParameters)
+	visits          int
+	onEngine        func(*Conn)
+	delay           time.Duration
 }
 
 func takeOver(at scriptStage) scriptOption { return func(s *scriptSetup) { s.stage = at } }
@@ -83,6 +83,11 @@ func peerParams(f func(*wire.TransportParameters)) scriptOption {
 // endpointConfig changes the endpoint under test.
 func endpointConfig(f func(*EndpointConfig)) scriptOption {
 	return func(s *scriptSetup) { f(s.endpoint) }
+}
+
+// peerEndpoint changes the endpoint of the second engine.
+func peerEndpoint(f func(*EndpointConfig)) scriptOption {
+	return func(s *scriptSetup) { f(s.other) }
 }
 
 // onEngine runs when the engine's connection exists, before its handshake.
@@ -236,7 +241,7 @@ func newTestConn(t testing.TB, side scriptSide, opts ...scriptOption) *testConn 
 	t.Helper()
 	tc := &testConn{t: t, now: scriptEpoch, side: side, ignored: map[wire.FrameType]bool{wire.Padding: true, wire.Ack: true}, buf: make([]byte, 1<<16)}
 	client, server := scriptConfigs()
-	s := &scriptSetup{endpoint: &EndpointConfig{Random: seededRandom(1)}, delay: 10 * time.Millisecond}
+	s := &scriptSetup{endpoint: &EndpointConfig{Random: seededRandom(1)}, other: &EndpointConfig{Random: seededRandom(2)}, delay: 10 * time.Millisecond}
 	s.engine, s.peer = client, server
 	if side == serverSide {
 		s.engine, s.peer = server, client
@@ -263,7 +268,7 @@ func newTestConn(t testing.TB, side scriptSide, opts ...scriptOption) *testConn 
 func (tc *testConn) start(s *scriptSetup) {
 	t := tc.t
 	t.Helper()
-	otherCfg := &EndpointConfig{Random: seededRandom(2)}
+	otherCfg := s.other
 	tc.h = &scriptHandler{}
 	s.endpoint.Server = tc.side == serverSide
 	otherCfg.Server = tc.side == clientSide
@@ -563,21 +568,8 @@ func (tc *testConn) peerCrypto(l encryptionLevel) []byte {
 func (tc *testConn) finishHandshake() {
 	tc.t.Helper()
 	tc.writeFrames(levelHandshake, wire.CryptoFrame{Data: tc.peerCrypto(levelHandshake)})
-	if tc.side == clientSide {
-		// The server's keys for 1-RTT packets need the client's Finished.
-		tc.flush()
-		for _, p := range tc.queue {
-			for _, f := range p.frames {
-				if c, ok := f.(wire.CryptoFrame); ok && p.level == levelHandshake {
-					if err := tc.peer.tls.conn.HandleData(tls.QUICEncryptionLevelHandshake, c.Data); err != nil {
-						tc.t.Fatal(err)
-					}
-				}
-			}
-		}
-		_ = tc.peer.drainTLS()
-		tc.grab()
-	}
+	tc.flush()
+	tc.grab()
 	if tc.open[level1RTT] != nil {
 		tc.openNext = tc.open[level1RTT].Update()
 	}

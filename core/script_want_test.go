@@ -203,6 +203,8 @@ func frameString(f any) string {
 		return fmt.Sprintf("CRYPTO{Offset:%d Data:%d}", f.Offset, len(f.Data))
 	case wire.PaddingFrame:
 		return "PADDING"
+	case statelessReset:
+		return fmt.Sprintf("unreadable datagram of %d bytes", len(f))
 	}
 	return fmt.Sprintf("%T%+v", f, f)
 }

@@ -75,9 +75,15 @@ func (c *Conn) resetInitial() {
 // selectVersion moves a server to the version it prefers among those the client
 // offers as compatible.
 // https://www.rfc-editor.org/rfc/rfc9368#section-2.3
-func (c *Conn) selectVersion(tp *wire.TransportParameters) {
+func (c *Conn) selectVersion(tp *wire.TransportParameters) *TransportError {
 	if !tp.HasVersionInformation {
-		return
+		return nil
+	}
+	if v := tp.VersionInformation.Chosen; v != wire.Version(c.v.Version) {
+		// "…if the Chosen Version does not match the version in use, the
+		// endpoint MUST close the connection with a version negotiation error."
+		// https://www.rfc-editor.org/rfc/rfc9368#section-4
+		return violation(VersionNegotiationFailure, wire.Crypto, "client chose %v, its packets say %v", v, wire.Version(c.v.Version))
 	}
 	for _, v := range c.config.Versions {
 		if v == wire.Version(c.v.Version) {
@@ -91,6 +97,7 @@ func (c *Conn) selectVersion(tp *wire.TransportParameters) {
 	if c.log != nil {
 		c.log.VersionInformation(c.now, c.config.Versions, tp.VersionInformation.Available, wire.Version(c.v.Version))
 	}
+	return nil
 }
 
 // switchVersion changes the version of all packets from here on, keeping the
@@ -123,14 +130,25 @@ func (c *Conn) openerForVersion(h *wire.LongHeader, l encryptionLevel) *protecti
 	if c.handshake.oldOpen != nil || !slices.Contains(c.config.Versions, h.Version) {
 		return nil
 	}
-	k, err := c.initialKeys(h.Version)
-	if err != nil {
-		return nil
+	hs := &c.handshake
+	if hs.candidate != h.Version {
+		k, err := c.initialKeys(h.Version)
+		if err != nil {
+			return nil
+		}
+		hs.candidate, hs.candidateKeys = h.Version, k
 	}
-	c.handshake.oldVersion, c.handshake.oldOpen = wire.Version(c.v.Version), c.keys[levelInitial].open
-	c.keys[levelInitial] = k
-	c.v.Version = uint32(h.Version)
-	return k.open
+	return hs.candidateKeys.open
+}
+
+// followVersion takes a client to the version the server has chosen, now that a
+// packet in it has proven genuine.
+func (c *Conn) followVersion(v wire.Version) {
+	hs := &c.handshake
+	hs.oldVersion, hs.oldOpen = wire.Version(c.v.Version), c.keys[levelInitial].open
+	c.keys[levelInitial] = hs.candidateKeys
+	hs.candidateKeys = levelKeys{}
+	c.v.Version = uint32(v)
 }
 
 // checkVersion authenticates the version in use.
