@@ -58,7 +58,7 @@ func (c *Conn) audit() error {
 		}
 		var flying uint64
 		for _, s := range spaces {
-			n, err := s.audit()
+			n, err := s.audit(p)
 			if err != nil {
 				return fmt.Errorf("path %d: %w", p.ID, err)
 			}
@@ -85,22 +85,26 @@ func (c *Conn) audit() error {
 	return nil
 }
 
-// audit recounts what is in flight.
-func (s *numberSpace) audit() (flying uint64, err error) {
-	eliciting := 0
+// audit recounts what is in flight, and returns what of it counts for congestion
+// control.
+func (s *numberSpace) audit(on *Path) (flying uint64, err error) {
+	eliciting, all := 0, uint64(0)
 	for pn := s.sent.First(); pn < s.sent.Next(); pn++ {
 		p := s.sent.Get(pn)
 		if p.State != recovery.Outstanding || p.Flags&recovery.InFlight == 0 {
 			continue
 		}
-		flying += uint64(p.Size)
+		all += uint64(p.Size)
+		if on.measures(p) {
+			flying += uint64(p.Size)
+		}
 		if p.Flags&recovery.AckEliciting != 0 {
 			eliciting++
 		}
 	}
-	if flying != s.sent.BytesInFlight || eliciting != s.sent.AckElicitingInFlight {
+	if all != s.sent.BytesInFlight || eliciting != s.sent.AckElicitingInFlight {
 		return 0, fmt.Errorf("%v space: %d bytes and %d ack-eliciting packets in flight, counted %d and %d",
-			s.id, flying, eliciting, s.sent.BytesInFlight, s.sent.AckElicitingInFlight)
+			s.id, all, eliciting, s.sent.BytesInFlight, s.sent.AckElicitingInFlight)
 	}
 	return flying, nil
 }

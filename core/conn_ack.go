@@ -127,7 +127,7 @@ func (c *Conn) processAckNative(a AckArg) Outcome {
 	s.v.LargestAckedTime = now
 	s.v.LargestAcked = s.sent.LargestAcked
 	c.handshakeProgress(s)
-	if ack.largest == a.Largest && ack.eliciting && ack.largestSent >= c.resumed {
+	if ack.largest == a.Largest && ack.eliciting && ack.largestSent >= c.resumed && (s.id != appSpace || ack.largest >= p.since) {
 		c.sampleRTT(p, s, ack, a.AckDelay)
 	}
 	if a.ECN || p.ecn.active() {
@@ -162,13 +162,14 @@ func outcome(te *TransportError) Outcome { return Outcome{Code: uint64(te.Code),
 // ackEvent gathers what one ACK frame newly acknowledged.
 type ackEvent struct {
 	any           bool
-	eliciting     bool
+	eliciting     bool // an ack-eliciting packet sent since the last migration
 	largest       uint64
 	largestSent   mono.Time
 	bytes         uint64 // were in flight
 	priorInFlight uint64
 	spuriousBytes uint64
 	ect0          uint64 // packets newly acknowledged that were sent with ECT(0)
+	ect0Here      bool   // of them, some since the last migration
 	hasRTT        bool
 	latest        time.Duration
 }
@@ -210,13 +211,15 @@ func (c *Conn) ackPacket(s *numberSpace, p *Path, sent *SentPacket) {
 		ack.largest, ack.largestSent = sent.Number, sent.SentTime
 	}
 	ack.any = true
-	if sent.Flags&recovery.AckEliciting != 0 {
+	measures := p.measures(sent)
+	if sent.Flags&recovery.AckEliciting != 0 && measures {
 		ack.eliciting = true
 	}
 	if sent.ECN == uint32(ECT0) {
 		ack.ect0++
+		ack.ect0Here = ack.ect0Here || measures
 	}
-	if sent.Flags&recovery.InFlight != 0 {
+	if sent.Flags&recovery.InFlight != 0 && measures {
 		p.sampler.OnAcked(&p.Congestion, &sent.PacketView, c.now)
 		if was == recovery.Outstanding {
 			p.Congestion.BytesInFlight -= min(uint64(sent.Size), p.Congestion.BytesInFlight)
@@ -227,16 +230,20 @@ func (c *Conn) ackPacket(s *numberSpace, p *Path, sent *SentPacket) {
 	switch was {
 	case recovery.Lost:
 		c.spurious(p, sent)
-		ack.spuriousBytes += uint64(sent.Size)
+		if measures {
+			ack.spuriousBytes += uint64(sent.Size)
+		}
 	}
 	if sent.Level == uint32(levelEarly) {
 		c.v.ZeroRTTAcked++
 	}
 	c.packetAcked(PacketArg{Path: p, Packet: sent, Level: uint64(sent.Level)})
-	if sent.Flags&recovery.MTUProbe != 0 {
-		c.mtuProbeAcked(p, sent)
+	if measures {
+		if sent.Flags&recovery.MTUProbe != 0 {
+			c.mtuProbeAcked(p, sent)
+		}
+		p.mtu.acked(p, sent)
 	}
-	p.mtu.acked(p, sent)
 	d := &sent.Data
 	if d.count == 0 {
 		return

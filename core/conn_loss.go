@@ -129,7 +129,7 @@ func (c *Conn) declareLost(s *numberSpace, p *Path, lost []uint64, why lossTrigg
 		if sent == nil || sent.State != recovery.Outstanding {
 			continue
 		}
-		if sent.Flags&(recovery.InFlight|recovery.MTUProbe) == recovery.InFlight {
+		if sent.Flags&(recovery.InFlight|recovery.MTUProbe) == recovery.InFlight && p.measures(sent) {
 			l.Bytes += uint64(sent.Size)
 			l.Packets++
 			l.LargestLost, l.LargestLostSent = pn, sent.SentTime
@@ -150,7 +150,7 @@ func (c *Conn) losePacket(s *numberSpace, p *Path, sent *SentPacket, why lossTri
 	p.BytesLost += uint64(sent.Size)
 	s.v.Retransmits++
 	s.v.LastLossTime = c.now
-	if sent.Flags&recovery.InFlight != 0 {
+	if sent.Flags&recovery.InFlight != 0 && p.measures(sent) {
 		p.Congestion.BytesInFlight -= min(uint64(sent.Size), p.Congestion.BytesInFlight)
 		p.sampler.OnLost(&p.Congestion, &sent.PacketView)
 	}
@@ -158,11 +158,13 @@ func (c *Conn) losePacket(s *numberSpace, p *Path, sent *SentPacket, why lossTri
 	if c.log != nil {
 		c.log.OnPath(p.ID).PacketLost(c.now, encryptionLevel(sent.Level).packetType(), sent.Number, lossNames[why])
 	}
-	if sent.Flags&recovery.MTUProbe != 0 {
-		c.mtuProbeLost(p, sent)
+	if p.measures(sent) {
+		if sent.Flags&recovery.MTUProbe != 0 {
+			c.mtuProbeLost(p, sent)
+		}
+		p.mtu.lost(c, p, sent)
+		p.ecn.lost(c, p, sent)
 	}
-	p.mtu.lost(c, p, sent)
-	p.ecn.lost(c, p, sent)
 	d := &sent.Data
 	if d.count > 0 {
 		c.frameFate(p, s, sent, &d.first, false)

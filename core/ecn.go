@@ -19,8 +19,9 @@ const (
 // https://www.rfc-editor.org/rfc/rfc9000#appendix-A.4
 const ecnTestPackets = 10
 
-// ecnTestPTOs is how many probe timeouts in a row end the test early: the path
-// may drop marked packets, and the handshake must not wait for ten of them.
+// ecnTestPTOs is how many probe timeouts in a row end the marking until marked
+// packets are acknowledged: the path may drop them, and the handshake must not
+// wait for ten of them.
 //
 // "the endpoint could set an ECT codepoint for only the first ten outgoing
 // packets on a path, or for a period of three PTOs".
@@ -57,7 +58,7 @@ func (e *ecnValidation) active() bool { return e.sentMarked > 0 }
 
 // update chooses the mark of the next packets.
 func (e *ecnValidation) update(c *Conn, p *Path) {
-	if p.ECNState == ECNTesting && (e.sentMarked >= ecnTestPackets || p.PTOCount >= ecnTestPTOs) {
+	if p.ECNState == ECNTesting && e.sentMarked >= ecnTestPackets || p.ECNState <= ECNCapable && e.mark != NotECT && p.PTOCount >= ecnTestPTOs {
 		c.setECN(p, ECNUnknown)
 	}
 	switch p.ECNState {
@@ -182,7 +183,7 @@ func (c *Conn) processECN(s *numberSpace, p *Path, ack *ackEvent, a *AckArg) {
 		return
 	}
 	if p.ECNState == ECNUnknown || p.ECNState == ECNTesting {
-		if ack.ect0 > 0 {
+		if ack.ect0Here {
 			c.setECN(p, ECNCapable)
 		}
 	}

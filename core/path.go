@@ -42,6 +42,7 @@ type Path struct {
 	mtu mtuSearch
 	ecn ecnValidation
 
+	since    uint64    // packet numbers below it were sent before the last migration
 	probed   mono.Time // last probe timeout
 	needPing bool      // a packet has to be sent whatever is in it
 	closing  bool      // closed once the running operation has ended
@@ -147,9 +148,9 @@ func (c *Conn) newPath(id uint64, r *route, now mono.Time) *Path {
 // https://www.rfc-editor.org/rfc/rfc9000#section-9.4
 func (p *Path) resetMeasurements(now mono.Time) {
 	c := p.conn
-	inFlight := p.Congestion.BytesInFlight
+	p.since = p.space.sent.Next()
 	p.RTT.Init(c.initialRTT())
-	p.Congestion = congestion.View{BytesInFlight: inFlight, MaxDatagramSize: uint64(c.config.InitialUDPPayload)}
+	p.Congestion = congestion.View{MaxDatagramSize: uint64(c.config.InitialUDPPayload)}
 	p.cc, _ = congestion.New(c.config.CongestionControl, c.config.InitialWindow)
 	p.MTU = uint64(c.config.InitialUDPPayload)
 	p.cc.Init(&p.Congestion, now)
@@ -158,6 +159,16 @@ func (p *Path) resetMeasurements(now mono.Time) {
 	p.mtu.start(p, now)
 	p.ecn.start(p)
 	p.PTOCount = 0
+}
+
+// measures reports whether a packet says something about the network path in
+// use: it was sent since the last migration.
+//
+// "packets sent on the old path MUST NOT contribute to congestion control or RTT
+// estimation for the new path."
+// https://www.rfc-editor.org/rfc/rfc9000#section-9.4
+func (p *Path) measures(sent *SentPacket) bool {
+	return sent.Number >= p.since || sent.Level < uint32(levelEarly) || sent.Level == uint32(levelHandshake)
 }
 
 // canSend reports how many bytes the anti-amplification limit leaves.
