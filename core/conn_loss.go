@@ -443,7 +443,9 @@ func (c *Conn) ptoDeadline(p *Path) (t mono.Time, space *numberSpace) {
 	}
 	inFlight := 0
 	consider := func(s *numberSpace) {
-		if s.v.Discarded != 0 || s.sent.AckElicitingInFlight == 0 {
+		if s.v.Discarded != 0 || s.sent.AckElicitingInFlight == 0 && !(s.id != appSpace && c.crypto[s.id].pending() && !s.sent.LastAckEliciting.IsZero()) {
+			// Handshake data that is lost and waits for a window full of 1-RTT
+			// packets, whose own timer may not run yet, needs the timer too.
 			return
 		}
 		inFlight++
