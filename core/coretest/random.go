@@ -87,8 +87,13 @@ func (d dice) scenario(seed uint64) Scenario {
 	client, server := d.config(), d.config()
 	sessions, tokens := d.once(2), d.once(2)
 	cache, store := tls.NewLRUClientSessionCache(4), &tokenList{}
+	alive := d.duration(300*time.Millisecond, 10*time.Second)
 	sc.Client = func(c *core.Config) {
 		client(c)
+		if sc.NAT {
+			// A client that only waits would not be found again.
+			c.KeepAlive = alive
+		}
 		if sessions {
 			c.TLS.ClientSessionCache = cache
 		}
@@ -136,7 +141,7 @@ func (d dice) conditions() Conditions {
 		c.Loss = d.between(0.001, 0.15)
 	}
 	if d.once(8) {
-		c.Burst = Burst{Enter: d.between(0.001, 0.02), Leave: d.between(0.05, 0.5), BadLoss: d.between(0.3, 1)}
+		c.Burst = Burst{Enter: d.between(0.001, 0.02), Leave: d.between(0.2, 0.7), BadLoss: d.between(0.3, 1)}
 	}
 	if d.once(4) {
 		c.Reorder, c.ReorderDelay = d.between(0.001, 0.5), d.duration(100*time.Microsecond, 100*time.Millisecond)
