@@ -34,7 +34,9 @@ func (c *connector) explain(err error) error {
 	case errors.As(err, &stream):
 		return c.explainStream(stream)
 	}
-	if lost := c.explainLoss(err); lost != nil {
+	if lost := c.explainLoss(err); errors.As(lost, &connect) && connect.Trust {
+		return cliutil.Exit(exitTrust, lost)
+	} else if lost != nil {
 		return cliutil.Exit(exitNetwork, lost)
 	}
 	if errors.As(err, &length) {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -102,7 +103,7 @@ func run(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	if o.alpn == "" {
 		o.alpn = tc.alpn
 	}
-	log, closeLog := o.logger(stderr)
+	log, toFile, closeLog := o.logger(stderr)
 	defer closeLog()
 	setup, err := o.quic.Setup("pquic-interop", log)
 	if err != nil {
@@ -115,25 +116,26 @@ func run(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	} else {
 		err = runClient(ctx, o, tc, setup, log)
 	}
-	if err != nil {
+	if err != nil && toFile { // standard error gets it anyway
 		log.Error("failed", "role", o.role, "testcase", o.testcase, "error", err)
 	}
 	return err
 }
 
-// logger logs to a file in the directory of logs if there is one, else nowhere
-// but errors.
-func (o *options) logger(stderr io.Writer) (*slog.Logger, func()) {
-	if info, err := os.Stat(o.logs); err != nil || !info.IsDir() {
-		return o.quic.Logger(stderr), func() {}
+// logger logs to a file in the directory of logs, if there is one, else to
+// stderr.
+func (o *options) logger(stderr io.Writer) (log *slog.Logger, toFile bool, closeFile func()) {
+	info, err := os.Stat(o.logs)
+	if err != nil || !info.IsDir() {
+		return o.quic.Logger(stderr), false, func() {}
 	}
-	f, err := os.OpenFile(o.logs+"/pquic-"+o.role+".log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	f, err := os.OpenFile(filepath.Join(o.logs, "pquic-"+o.role+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
-		return o.quic.Logger(stderr), func() {}
+		return o.quic.Logger(stderr), false, func() {}
 	}
 	verbose := o.quic
 	verbose.Verbose = true
-	return verbose.Logger(f), func() { _ = f.Close() }
+	return verbose.Logger(f), true, func() { _ = f.Close() }
 }
 
 var errNoRequests = errors.New("REQUESTS is empty: want URLs, separated by spaces")

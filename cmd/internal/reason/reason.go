@@ -84,6 +84,9 @@ func (d Dialling) Connect(err error) error {
 
 // transport says why a handshake was refused.
 func (d Dialling) transport(e *core.TransportError) error {
+	if err := certificate(e); err != nil {
+		return err
+	}
 	switch e.Code {
 	case core.ConnectionRefused:
 		return networkError("the server refuses connections%s", because(e.Reason))
@@ -91,19 +94,26 @@ func (d Dialling) transport(e *core.TransportError) error {
 		return networkError("the server speaks no version of QUIC that this program speaks")
 	case cryptoError + alertNoApplicationProtocol:
 		return networkError("the server does not speak %s%s", d.ALPN, d.OtherALPN)
-	case cryptoError + alertCertificateRequired:
-		return trustError("the server wants a client certificate: give --cert and --key")
-	case cryptoError + alertBadCertificate, cryptoError + alertUnknownCA:
-		if e.Remote {
-			return trustError("the server does not trust our certificate%s", because(e.Reason))
-		}
-		return trustError("the server's certificate is not trusted%s", because(e.Reason))
 	case cryptoError + alertUnrecognizedName:
 		return networkError("the server does not know this name%s", because(e.Reason))
 	case cryptoError + alertHandshakeFailure, cryptoError + alertProtocolVersion:
 		return networkError("no common way to encrypt%s", because(e.Reason))
 	}
 	return networkError("%s", strings.TrimPrefix(e.Error(), "quic: "))
+}
+
+// certificate says what is wrong with a certificate, nil if it is about
+// something else.
+func certificate(e *core.TransportError) error {
+	switch {
+	case e.Code == cryptoError+alertCertificateRequired:
+		return trustError("the server wants a client certificate: give --cert and --key")
+	case e.Code != cryptoError+alertBadCertificate && e.Code != cryptoError+alertUnknownCA:
+		return nil
+	case e.Remote:
+		return trustError("the server does not trust our certificate%s", because(e.Reason))
+	}
+	return trustError("the server's certificate is not trusted%s", because(e.Reason))
 }
 
 func because(reason string) string {
@@ -161,6 +171,10 @@ func Loss(err error, idle time.Duration) error {
 		return errors.New("the connection broke: the server does not know it any more; was it restarted?")
 	case errors.Is(err, core.ErrNoPath):
 		return errors.New("the connection broke: no way to the server is left")
+	case errors.As(err, &transport) && certificate(transport) != nil:
+		// A server looks at the client's certificate only after the handshake is
+		// complete for the client.
+		return certificate(transport)
 	case errors.As(err, &transport):
 		return fmt.Errorf("the connection broke: %s", strings.TrimPrefix(transport.Error(), "quic: "))
 	case errors.As(err, &application) && application.Remote:
