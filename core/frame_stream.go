@@ -210,10 +210,22 @@ func (c *Conn) writeStreams(b *PacketBuilder) {
 		if s == nil {
 			return
 		}
-		if !c.writeStreamFrame(b, s, room) {
+		b.stream = s
+		if c.ops.frames.write[wire.Stream].Attached() {
+			before := len(b.b)
+			c.writeFrame(b, wire.Stream, s.ID)
+			if len(b.b) == before || b.room() < 4 || b.closed {
+				return
+			}
+		} else if !c.writeStreamFrame(b, s, room) {
 			return
 		}
 	}
+}
+
+// writeStream is the native body of write_frame for STREAM frames.
+func writeStream(c *Conn, b *PacketBuilder) {
+	b.closed = !c.writeStreamFrame(b, b.stream, b.room())
 }
 
 // StreamResult answers with a stream.

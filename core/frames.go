@@ -116,14 +116,17 @@ type frameSlots struct {
 	maxData           frameOps[wire.MaxDataFrame]
 	maxStreamData     frameOps[wire.MaxStreamDataFrame]
 	maxStreams        frameOps[wire.MaxStreamsFrame]
+	maxStreamsUni     frameOps[wire.MaxStreamsFrame]
 	dataBlocked       frameOps[wire.DataBlockedFrame]
 	streamDataBlocked frameOps[wire.StreamDataBlockedFrame]
 	streamsBlocked    frameOps[wire.StreamsBlockedFrame]
+	streamsBlockedUni frameOps[wire.StreamsBlockedFrame]
 	newConnectionID   frameOps[wire.NewConnectionIDFrame]
 	retireConnID      frameOps[wire.RetireConnectionIDFrame]
 	pathChallenge     frameOps[wire.PathChallengeFrame]
 	pathResponse      frameOps[wire.PathResponseFrame]
 	connectionClose   frameOps[wire.ConnectionCloseFrame]
+	applicationClose  frameOps[wire.ConnectionCloseFrame]
 	handshakeDone     frameOps[wire.HandshakeDoneFrame]
 	resetStreamAt     frameOps[wire.ResetStreamAtFrame]
 	ackFrequency      frameOps[wire.AckFrequencyFrame]
@@ -255,14 +258,18 @@ func (c *Conn) processFrame(in *ReceivedPacket, b []byte) (int, *TransportError)
 		return process(c, &o.maxData, in, t, b, wire.ParseMaxData, (*Conn).processMaxData)
 	case wire.MaxStreamData:
 		return process(c, &o.maxStreamData, in, t, b, wire.ParseMaxStreamData, (*Conn).processMaxStreamData)
-	case wire.MaxStreamsBidi, wire.MaxStreamsUni:
+	case wire.MaxStreamsBidi:
 		return process(c, &o.maxStreams, in, t, b, wire.ParseMaxStreams, (*Conn).processMaxStreams)
+	case wire.MaxStreamsUni:
+		return process(c, &o.maxStreamsUni, in, t, b, wire.ParseMaxStreams, (*Conn).processMaxStreams)
 	case wire.DataBlocked:
 		return process(c, &o.dataBlocked, in, t, b, wire.ParseDataBlocked, (*Conn).processDataBlocked)
 	case wire.StreamDataBlocked:
 		return process(c, &o.streamDataBlocked, in, t, b, wire.ParseStreamDataBlocked, (*Conn).processStreamDataBlocked)
-	case wire.StreamsBlockedBidi, wire.StreamsBlockedUni:
+	case wire.StreamsBlockedBidi:
 		return process(c, &o.streamsBlocked, in, t, b, wire.ParseStreamsBlocked, (*Conn).processStreamsBlocked)
+	case wire.StreamsBlockedUni:
+		return process(c, &o.streamsBlockedUni, in, t, b, wire.ParseStreamsBlocked, (*Conn).processStreamsBlocked)
 	case wire.NewConnectionID:
 		return process(c, &o.newConnectionID, in, t, b, wire.ParseNewConnectionID, (*Conn).processNewConnectionID)
 	case wire.RetireConnectionID:
@@ -271,8 +278,10 @@ func (c *Conn) processFrame(in *ReceivedPacket, b []byte) (int, *TransportError)
 		return process(c, &o.pathChallenge, in, t, b, wire.ParsePathChallenge, (*Conn).processPathChallenge)
 	case wire.PathResponse:
 		return process(c, &o.pathResponse, in, t, b, wire.ParsePathResponse, (*Conn).processPathResponse)
-	case wire.ConnectionClose, wire.ApplicationClose:
+	case wire.ConnectionClose:
 		return process(c, &o.connectionClose, in, t, b, wire.ParseConnectionClose, (*Conn).processConnectionClose)
+	case wire.ApplicationClose:
+		return process(c, &o.applicationClose, in, t, b, wire.ParseConnectionClose, (*Conn).processConnectionClose)
 	case wire.HandshakeDone:
 		return process(c, &o.handshakeDone, in, t, b, wire.ParseHandshakeDone, (*Conn).processHandshakeDone)
 	case wire.ResetStreamAt:
@@ -375,10 +384,13 @@ func familyOps() []protoops.Op[*Conn] {
 	add(defineFrame(wire.Stream, "STREAM", rfc+"8", func(s *frameSlots) *frameOps[wire.StreamFrame] { return &s.stream }, wire.ParseStream, (*Conn).processStream))
 	add(defineFrame(wire.MaxData, "MAX_DATA", rfc+"9", func(s *frameSlots) *frameOps[wire.MaxDataFrame] { return &s.maxData }, wire.ParseMaxData, (*Conn).processMaxData))
 	add(defineFrame(wire.MaxStreamData, "MAX_STREAM_DATA", rfc+"10", func(s *frameSlots) *frameOps[wire.MaxStreamDataFrame] { return &s.maxStreamData }, wire.ParseMaxStreamData, (*Conn).processMaxStreamData))
-	add(defineFrame(wire.MaxStreamsBidi, "MAX_STREAMS", rfc+"11", func(s *frameSlots) *frameOps[wire.MaxStreamsFrame] { return &s.maxStreams }, wire.ParseMaxStreams, (*Conn).processMaxStreams))
+	add(defineFrame(wire.MaxStreamsBidi, "MAX_STREAMS (bidirectional)", rfc+"11", func(s *frameSlots) *frameOps[wire.MaxStreamsFrame] { return &s.maxStreams }, wire.ParseMaxStreams, (*Conn).processMaxStreams))
+	add(defineFrame(wire.MaxStreamsUni, "MAX_STREAMS (unidirectional)", rfc+"11", func(s *frameSlots) *frameOps[wire.MaxStreamsFrame] { return &s.maxStreamsUni }, wire.ParseMaxStreams, (*Conn).processMaxStreams))
+	add(defineFrame(wire.StreamsBlockedUni, "STREAMS_BLOCKED (unidirectional)", rfc+"14", func(s *frameSlots) *frameOps[wire.StreamsBlockedFrame] { return &s.streamsBlockedUni }, wire.ParseStreamsBlocked, (*Conn).processStreamsBlocked))
+	add(defineFrame(wire.ApplicationClose, "CONNECTION_CLOSE (application)", rfc+"19", func(s *frameSlots) *frameOps[wire.ConnectionCloseFrame] { return &s.applicationClose }, wire.ParseConnectionClose, (*Conn).processConnectionClose))
 	add(defineFrame(wire.DataBlocked, "DATA_BLOCKED", rfc+"12", func(s *frameSlots) *frameOps[wire.DataBlockedFrame] { return &s.dataBlocked }, wire.ParseDataBlocked, (*Conn).processDataBlocked))
 	add(defineFrame(wire.StreamDataBlocked, "STREAM_DATA_BLOCKED", rfc+"13", func(s *frameSlots) *frameOps[wire.StreamDataBlockedFrame] { return &s.streamDataBlocked }, wire.ParseStreamDataBlocked, (*Conn).processStreamDataBlocked))
-	add(defineFrame(wire.StreamsBlockedBidi, "STREAMS_BLOCKED", rfc+"14", func(s *frameSlots) *frameOps[wire.StreamsBlockedFrame] { return &s.streamsBlocked }, wire.ParseStreamsBlocked, (*Conn).processStreamsBlocked))
+	add(defineFrame(wire.StreamsBlockedBidi, "STREAMS_BLOCKED (bidirectional)", rfc+"14", func(s *frameSlots) *frameOps[wire.StreamsBlockedFrame] { return &s.streamsBlocked }, wire.ParseStreamsBlocked, (*Conn).processStreamsBlocked))
 	add(defineFrame(wire.NewConnectionID, "NEW_CONNECTION_ID", rfc+"15", func(s *frameSlots) *frameOps[wire.NewConnectionIDFrame] { return &s.newConnectionID }, wire.ParseNewConnectionID, (*Conn).processNewConnectionID))
 	add(defineFrame(wire.RetireConnectionID, "RETIRE_CONNECTION_ID", rfc+"16", func(s *frameSlots) *frameOps[wire.RetireConnectionIDFrame] { return &s.retireConnID }, wire.ParseRetireConnectionID, (*Conn).processRetireConnectionID))
 	add(defineFrame(wire.PathChallenge, "PATH_CHALLENGE", rfc+"17", func(s *frameSlots) *frameOps[wire.PathChallengeFrame] { return &s.pathChallenge }, wire.ParsePathChallenge, (*Conn).processPathChallenge))

@@ -41,6 +41,7 @@ type PacketBuilder struct {
 	pathProbe  bool
 	blocked    bool // congestion window or pacer closed: only uncontrolled frames
 	full       bool // something had to wait for the next packet
+	closed     bool // the last frame has no length and reaches to the end
 }
 
 // start begins a packet at offset at of buf and reports whether it fits.
@@ -285,6 +286,7 @@ var frameWriters = []frameWriter{
 	{wire.ResetStream, "RESET_STREAM", writeResetStream},
 	{wire.StopSending, "STOP_SENDING", writeStopSending},
 	{wire.Crypto, "CRYPTO", writeCryptoFrame},
+	{wire.Stream, "STREAM", writeStream},
 	{wire.NewToken, "NEW_TOKEN", writeNewToken},
 	{wire.MaxData, "MAX_DATA", writeMaxData},
 	{wire.MaxStreamData, "MAX_STREAM_DATA", writeMaxStreamData},

@@ -8,10 +8,9 @@ import (
 	"github.com/pquic-go/pquic/protoops"
 )
 
-// Two operations exist per transport parameter: write_transport_parameter and
-// process_transport_parameter. For the parameters the engine knows they are
-// events around its own handling; a plugin's own parameters are written from
-// what the pluglet answers.
+// Two operations exist per transport parameter of a plugin:
+// write_transport_parameter and process_transport_parameter. Those the engine
+// knows it handles itself; ConnView shows them.
 
 type (
 	// WriteParam is the argument of write_transport_parameter.
@@ -47,13 +46,15 @@ func paramFamilies() []protoops.Op[*Conn] {
 		protoops.DefineFamily("write_transport_parameter",
 			protoops.Doc{Summary: "Answers the value of a plugin's transport parameter", Fires: "when our parameters are composed", Section: "https://www.rfc-editor.org/rfc/rfc9000#section-7.4.2"},
 			func(c *Conn) *protoops.Dynamic[WriteParam, WrittenParam] { return &c.ops.params.write },
-			func(*Conn, WriteParam) WrittenParam { return WrittenParam{} }),
+			func(*Conn, WriteParam) WrittenParam { return WrittenParam{} }).Except(notAPluginsParam),
 		protoops.DefineFamily("process_transport_parameter",
 			protoops.Doc{Summary: "Acts on a plugin's transport parameter of the peer", Fires: "when the peer's parameters arrive", Section: "https://www.rfc-editor.org/rfc/rfc9000#section-7.4.2"},
 			func(c *Conn) *protoops.Dynamic[ProcessParam, Outcome] { return &c.ops.params.process },
-			func(*Conn, ProcessParam) Outcome { return Outcome{} }),
+			func(*Conn, ProcessParam) Outcome { return Outcome{} }).Except(notAPluginsParam),
 	}
 }
+
+func notAPluginsParam(id uint64) bool { return wire.KnownParameter(id) || id > wire.MaxVarint }
 
 // attachHook runs Config.OnTransportParameters, once.
 func (c *Conn) attachHook() error {

@@ -58,17 +58,24 @@ func pluginFamilies() []protoops.Op[*Conn] {
 	return []protoops.Op[*Conn]{
 		protoops.DefineFamily("parse_frame", protoops.Doc{Summary: "Parses a frame of a plugin's type", Fires: "per frame, in packet order"},
 			func(c *Conn) *protoops.Dynamic[FrameBytes, Parsed[PluginFrame]] { return &c.ops.frames.plugin.parse },
-			func(*Conn, FrameBytes) Parsed[PluginFrame] { return Parsed[PluginFrame]{} }),
+			func(*Conn, FrameBytes) Parsed[PluginFrame] { return Parsed[PluginFrame]{} }).Except(notAPluginsFrame),
 		protoops.DefineFamily("process_frame", protoops.Doc{Summary: "Acts on a frame of a plugin's type", Fires: "per frame, once parsed"},
 			func(c *Conn) *protoops.Dynamic[Received[PluginFrame], Outcome] { return &c.ops.frames.plugin.process },
-			func(*Conn, Received[PluginFrame]) Outcome { return Outcome{} }),
+			func(*Conn, Received[PluginFrame]) Outcome { return Outcome{} }).Except(notAPluginsFrame),
 		protoops.DefineFamily("write_frame", protoops.Doc{Summary: "Writes a reserved frame of a plugin's type", Fires: "when its reservation is served"},
 			func(c *Conn) *protoops.Dynamic[WriteArg, Written] { return &c.ops.frames.plugin.write },
-			func(*Conn, WriteArg) Written { return Written{} }),
+			func(*Conn, WriteArg) Written { return Written{} }).Except(notAPluginsFrame),
 		protoops.DefineFamily("notify_frame", protoops.Doc{Summary: "Tells the fate of a frame of a plugin's type", Fires: "when its packet is settled, or when it could not be written"},
 			func(c *Conn) *protoops.Dynamic[FrameFate, protoops.None] { return &c.ops.frames.plugin.notify },
-			func(*Conn, FrameFate) protoops.None { return protoops.None{} }),
+			func(*Conn, FrameFate) protoops.None { return protoops.None{} }).Except(notAPluginsFrame),
 	}
+}
+
+// notAPluginsFrame reports whether t is a type the engine knows. Types that
+// share the operations of another (STREAM frames those of 0x08, ACK frames with
+// ECN counts those of 0x02) have none of their own.
+func notAPluginsFrame(t uint64) bool {
+	return wire.FactsOf(wire.FrameType(t)).Known() || t > wire.MaxVarint
 }
 
 // Operations returns the table of what is attached; part of protoops.Subject.

@@ -229,7 +229,7 @@ func (c *Conn) writeReserved(b *PacketBuilder, riders bool) {
 		return
 	}
 	limited := c.streams.sched.Len() > 0
-	if limited && !riders {
+	if limited && !riders && !b.blocked {
 		// Per packet, plugins gain (100-share) % of it; what they use is taken
 		// off, and they wait while they are in debt.
 		share := int64(c.coreShare(NoArg{}).Count)

@@ -261,6 +261,7 @@ func (l *lab) open(from, to *Conn, total int) *flow {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	st.SendFIFO().SetLimit(from.config.SendBuffer)
 	return &flow{l: l, from: from, to: to, st: st, total: total}
 }
 

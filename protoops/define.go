@@ -40,6 +40,16 @@ type Op[S Subject] struct {
 	release func(s S, param uint64)
 	// slot returns the address of the slot, to tell slots apart; nil for a family.
 	slot func(s S) any
+	// excluded says which parameters a family does not take; nil: none.
+	excluded func(param uint64) bool
+}
+
+// Except makes a family refuse the parameters for which excluded reports true:
+// those the engine handles without asking it. A binding to one is an
+// ErrUnknownOp, instead of a pluglet that never runs.
+func (op Op[S]) Except(excluded func(param uint64) bool) Op[S] {
+	op.excluded = excluded
+	return op
 }
 
 // Info returns the operation's description.

@@ -84,7 +84,11 @@ func (r *Registry[S]) find(k Key) *Op[S] {
 	if k.Param == NoParam {
 		return nil
 	}
-	return r.families[k.Name]
+	f := r.families[k.Name]
+	if f != nil && f.excluded != nil && f.excluded(k.Param) {
+		return nil
+	}
+	return f
 }
 
 // has reports whether any operation of the engine bears the name.

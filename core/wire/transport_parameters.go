@@ -145,6 +145,16 @@ func (e *TransportParameterError) Error() string {
 	return fmt.Sprintf("wire: transport parameter %s: %s", ParameterName(e.ID), e.Reason)
 }
 
+// KnownParameter reports whether TransportParameters has a field for a parameter
+// number.
+func KnownParameter(id uint64) bool {
+	switch id {
+	case ParamResetStreamAt, ParamResetStreamAtProvisional, ParamGreaseQUICBit, ParamMinAckDelay:
+		return true
+	}
+	return id < uint64(len(parameterNames))
+}
+
 // ParameterName returns the RFC's name of a transport parameter, or its number
 // in hexadecimal.
 func ParameterName(id uint64) string {

@@ -206,6 +206,9 @@ func TestParameterNumbers(t *testing.T) {
 		if got := ParameterName(id); got != want {
 			t.Errorf("ParameterName(%#x) = %q, want %q", id, got, want)
 		}
+		if got := KnownParameter(id); got != (id != 0x20) {
+			t.Errorf("KnownParameter(%#x) = %v", id, got)
+		}
 	}
 	if IsReservedParameter(ParamInitialMaxData) || !IsReservedParameter(27) {
 		t.Error("IsReservedParameter is wrong")
