@@ -16,12 +16,14 @@ import (
 //
 //	         park                       claim
 //	running ------> parked <-------------------> claimed
-//	        <------        (an application's call)
-//	        acquire
+//	   ^    <------        (an application's call)  |
+//	   |    acquire                                 | acquire
+//	   +------------------ awaited <----------------+
 const (
 	running uint32 = iota // the worker's goroutine
 	parked                // nobody: the goroutine sleeps in ReadBatch
 	claimed               // an application goroutine, for the length of one call
+	awaited               // the same, and the worker's goroutine waits for its end
 )
 
 // Implementation constants.
@@ -74,7 +76,8 @@ type worker struct {
 
 	spinner   spinner // goroutine's own
 	wasParked bool
-	parkFunc  func() bool // park, bound once
+	parkFunc  func() bool   // park, bound once
+	handback  chan struct{} // holds one: an awaited claim has ended
 
 	_     [64]byte
 	state atomic.Uint32
@@ -99,6 +102,8 @@ func newWorker(t *Transport, index int, dp Datapath) *worker {
 		buf:   make([]byte, gatherUpTo+MaxRun),
 		out:   make([]Packet, 0, maxOut),
 		sent:  make([]sentRun, 0, maxOut),
+
+		handback: make(chan struct{}, 1),
 	}
 	w.parkFunc = w.park
 	return w
@@ -379,16 +384,31 @@ func (w *worker) park() bool {
 	return true
 }
 
-// acquire takes the worker back after a sleep. An application that has claimed
-// it meanwhile is nearly done.
+// acquire takes the worker back after a sleep, if need be from an application
+// that has claimed it meanwhile: most calls are short, but one that begins a
+// handshake is not.
 func (w *worker) acquire() {
 	if !w.wasParked {
 		return
 	}
 	for !w.state.CompareAndSwap(parked, running) {
-		runtime.Gosched()
+		if w.state.CompareAndSwap(claimed, awaited) {
+			<-w.handback
+			break
+		}
 	}
 	w.wasParked = false
+}
+
+// unclaim ends a claim. It reports false if the worker's goroutine was waiting
+// for that: it is at work again.
+func (w *worker) unclaim() bool {
+	if w.state.CompareAndSwap(claimed, parked) {
+		return true
+	}
+	w.state.Store(running)
+	w.handback <- struct{}{}
+	return false
 }
 
 // poke makes sure that a note just left is looked at: if the worker sleeps, by
@@ -410,12 +430,14 @@ func (w *worker) poke() {
 func (w *worker) release() {
 	w.wakeReaders()
 	if w.closed {
-		w.state.Store(parked)
+		w.unclaim()
 		return
 	}
 	more := w.ep.HasWork() || w.stopping
 	deadline := max(w.ep.Deadline(), w.now.Add(timerSlack))
-	w.state.Store(parked)
+	if !w.unclaim() {
+		return
+	}
 	if more {
 		w.dp.Wake()
 	} else {
@@ -423,17 +445,25 @@ func (w *worker) release() {
 	}
 }
 
+// try runs fn as the worker's owner if that is possible without waiting.
+func (w *worker) try(fn func()) bool {
+	if w.state.Load() != parked || !w.state.CompareAndSwap(parked, claimed) {
+		return false
+	}
+	w.stats.claims.Add(1)
+	w.now = now()
+	fn()
+	w.serve(inlineFlushes)
+	w.release()
+	if !w.inbox.empty() {
+		w.poke()
+	}
+	return true
+}
+
 // do runs fn as the worker's owner and returns when it has run.
 func (w *worker) do(fn func()) {
-	if w.state.Load() == parked && w.state.CompareAndSwap(parked, claimed) {
-		w.stats.claims.Add(1)
-		w.now = now()
-		fn()
-		w.serve(inlineFlushes)
-		w.release()
-		if !w.inbox.empty() {
-			w.poke()
-		}
+	if w.try(fn) {
 		return
 	}
 	c := commands.Get().(*command)
