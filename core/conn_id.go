@@ -47,6 +47,34 @@ type remoteIDs struct {
 	retirePriorTo uint64
 	retire        []uint64 // sequence numbers owed a RETIRE_CONNECTION_ID
 	unacked       int      // RETIRE_CONNECTION_ID frames sent and not acknowledged
+	seen          seqSet   // sequence numbers ever received
+}
+
+// A seqSet remembers sequence numbers that come in order but for a few.
+type seqSet struct {
+	low  uint64 // all below were added
+	bits uint64 // bit i: low+i was added
+}
+
+// add notes n and reports whether it was added before. Numbers 64 and more
+// ahead of the first one missing are not remembered.
+func (s *seqSet) add(n uint64) (dup bool) {
+	if n < s.low {
+		return true
+	}
+	i := n - s.low
+	if i >= 64 {
+		return false
+	}
+	if s.bits>>i&1 != 0 {
+		return true
+	}
+	s.bits |= 1 << i
+	for s.bits&1 != 0 {
+		s.low++
+		s.bits >>= 1
+	}
+	return false
 }
 
 func (r *remoteIDs) get(seq uint64) *remoteID {
@@ -137,6 +165,9 @@ func (c *Conn) addRemoteID(p *Path, f wire.NewConnectionIDFrame) *TransportError
 		if r.ids[i].id == f.ConnID {
 			return violation(ProtocolViolation, wire.NewConnectionID, "connection ID repeated under sequence number %d", f.Sequence)
 		}
+	}
+	if p.ID == 0 && f.Sequence == 0 || r.seen.add(f.Sequence) {
+		return nil // a copy of a frame whose connection ID we have retired since
 	}
 	if f.RetirePriorTo > r.retirePriorTo {
 		r.retirePriorTo = f.RetirePriorTo
@@ -233,6 +264,12 @@ func (c *Conn) useFreshRemoteID(p *Path, rt *route) bool {
 	}
 	id.used = true
 	rt.idSeq = id.seq
+	if p.ID == 0 && rt == p.route {
+		// "An endpoint resets the spin value for a network path to 0 when
+		// changing the connection ID used on that network path."
+		// https://www.rfc-editor.org/rfc/rfc9000#section-17.4
+		c.v.Spin = 0
+	}
 	if id.hasToken {
 		c.endpoint.addResetToken(id.token, c)
 	}

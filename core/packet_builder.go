@@ -144,7 +144,12 @@ var opSpin = protoops.Define(protoops.Key{Name: "spin_bit", Param: protoops.NoPa
 
 func (c *Conn) spinNative(a PathArg) Decision {
 	if c.v.SpinEnabled == 0 {
-		return Decision{}
+		// "It is RECOMMENDED that endpoints set the spin bit to a random value
+		// either chosen independently for each packet or chosen independently
+		// for each connection ID."
+		// https://www.rfc-editor.org/rfc/rfc9000#section-17.4
+		dst := c.destConnID(a.Path, a.Path.route)
+		return Decision{dst.Len() > 0 && dst.At(0)&1 != 0}
 	}
 	return Decision{c.v.Spin != 0}
 }

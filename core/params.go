@@ -280,6 +280,13 @@ func (c *Conn) checkParams(tp *wire.TransportParameters) *TransportError {
 	if c.IsServer() {
 		return nil
 	}
+	if tp.HasPreferredAddress && h.peerSrc.Len() == 0 {
+		// "A server that chooses a zero-length connection ID MUST NOT provide a
+		// preferred address. […] A client MUST treat a violation of these
+		// requirements as a connection error of type TRANSPORT_PARAMETER_ERROR."
+		// https://www.rfc-editor.org/rfc/rfc9000#section-18.2
+		return bad("preferred_address beside a zero-length connection ID")
+	}
 	if !tp.HasOriginalDestinationConnectionID || tp.OriginalDestinationConnectionID != h.odcid {
 		return bad("original_destination_connection_id does not match the first Initial")
 	}
@@ -308,6 +315,14 @@ func (c *Conn) applyParams(tp *wire.TransportParameters) {
 		if id := c.path0.remote.get(0); id != nil {
 			id.token, id.hasToken = tp.StatelessResetToken, true
 			c.endpoint.addResetToken(id.token, c)
+		}
+	}
+	if tp.HasPreferredAddress {
+		// Its connection ID has sequence number 1, whether or not we move there.
+		// https://www.rfc-editor.org/rfc/rfc9000#section-5.1.1
+		pa, r := &tp.PreferredAddress, &c.path0.remote
+		if !r.seen.add(1) {
+			r.ids = append(r.ids, remoteID{seq: 1, id: pa.ConnID, token: pa.ResetToken, hasToken: true})
 		}
 	}
 	c.idleRestart(c.now)

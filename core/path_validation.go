@@ -611,9 +611,6 @@ func (c *Conn) usePreferredAddress() {
 	}
 	pa := &c.peerParams.PreferredAddress
 	p := c.path0
-	if p.remote.get(1) == nil {
-		p.remote.ids = append(p.remote.ids, remoteID{seq: 1, id: pa.ConnID, token: pa.ResetToken, hasToken: true})
-	}
 	to := pa.IPv4
 	if p.route.remote.Addr().Is6() && !p.route.remote.Addr().Is4In6() {
 		to = pa.IPv6
