@@ -132,11 +132,12 @@ func (sc *serverConn) open(str Stream) *serverStream {
 			sc.watch = time.AfterFunc(sc.headerTimeout, sc.headersLate)
 		}
 	}
-	if p, ok := sc.pending[id]; ok {
-		delete(sc.pending, id)
+	p, ranked := sc.pending[id]
+	delete(sc.pending, id)
+	sc.mu.Unlock()
+	if ranked {
 		rs.setPriority(p, true)
 	}
-	sc.mu.Unlock()
 	return rs
 }
 
@@ -232,11 +233,12 @@ func (sc *serverConn) onGoAway(uint64) {} // it speaks of pushes, and there are 
 
 func (sc *serverConn) onPriorityUpdate(id uint64, p Priority) {
 	sc.mu.Lock()
-	defer sc.mu.Unlock()
 	if rs, ok := sc.active[id]; ok {
+		sc.mu.Unlock()
 		rs.setPriority(p, true)
 		return
 	}
+	defer sc.mu.Unlock()
 	// "Servers SHOULD buffer the most recently received PRIORITY_UPDATE frame and
 	// apply it once the referenced stream is opened. Holding PRIORITY_UPDATE
 	// frames for each stream requires server resources, which can be bounded by

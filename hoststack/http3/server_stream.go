@@ -70,7 +70,7 @@ func (rs *serverStream) run() {
 func (rs *serverStream) serve() {
 	defer rs.release()
 	if n, ok := rs.str.(AbortNotifier); ok {
-		n.NotifyAbort(rs.peerAborted)
+		n.NotifyAbort(func(err error) { go rs.peerAborted(err) })
 	}
 	req, err := rs.readRequest()
 	if err != nil {

@@ -84,7 +84,8 @@ type GatherWriter interface {
 // An EndTeller is a Stream that knows whether Read has returned everything.
 type EndTeller interface {
 	// ReadEnded reports whether the stream ended cleanly and its last byte was
-	// read: the next Read returns io.EOF.
+	// read. If so, the next Read returns io.EOF but need not be called: the
+	// transport may forget the stream's receive side.
 	ReadEnded() bool
 }
 
