@@ -75,15 +75,14 @@ func TestRest(t *testing.T) {
 						t.Error("the key update was not followed")
 					}
 				}
-				asked := round == 2 || round == 3
-				if asked {
+				p.sleep(2 * restAfter)
+				if !from.resting() || !to.resting() {
+					t.Fatalf("round %d: not at rest: %v, %v", round, from.resting(), to.resting())
+				}
+				if round == 2 || round == 3 {
 					// The next packet of to, which is from of the next round, is the
 					// first of its phase and finds the other side at rest.
 					to.UpdateKeys(p.now)
-				}
-				p.sleep(2 * restAfter)
-				if !from.resting() || !to.resting() && !asked {
-					t.Fatalf("round %d: not at rest: %v, %v", round, from.resting(), to.resting())
 				}
 				for _, e := range []*Endpoint{p.client, p.server} {
 					if err := e.Audit(); err != nil {
