@@ -1,8 +1,11 @@
 package core
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/pquic-go/pquic/core/connid"
 	"github.com/pquic-go/pquic/core/mono"
@@ -487,7 +490,15 @@ func (e *Endpoint) pop() {
 
 // CloseAll closes every connection with an application error code.
 func (e *Endpoint) CloseAll(now mono.Time, code uint64, reason string) {
+	all := make([]*Conn, 0, len(e.conns))
 	for c := range e.conns {
+		all = append(all, c)
+	}
+	// In an order that is the same in every run: it is the order of sending.
+	slices.SortFunc(all, func(a, b *Conn) int {
+		return cmp.Or(cmp.Compare(a.v.StartTime, b.v.StartTime), strings.Compare(a.handshake.localSrc.String(), b.handshake.localSrc.String()))
+	})
+	for _, c := range all {
 		c.Close(now, code, reason)
 	}
 }

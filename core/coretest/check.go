@@ -42,7 +42,7 @@ func (w *World) Settle() {
 	rest := func() bool {
 		for _, h := range w.hosts {
 			for _, a := range h.Apps {
-				if !a.Ended && !a.atRest() {
+				if !a.Ended && !a.atRest() && !(a.Server && w.deserted(a)) {
 					return false
 				}
 			}
@@ -51,6 +51,17 @@ func (w *World) Settle() {
 	}
 	w.Until("connections at rest: nothing in flight, no stream held", time.Hour, rest)
 	w.Audit()
+}
+
+// deserted reports whether the client has left the connection: its
+// CONNECTION_CLOSE was lost, and the server learns by the idle timeout.
+func (w *World) deserted(server *App) bool {
+	for _, a := range w.Client.Apps {
+		if a.Conn.ODCID() == server.Conn.ODCID() {
+			return a.Ended
+		}
+	}
+	return true
 }
 
 func (a *App) atRest() bool {
