@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/netip"
 	"time"
 
 	"github.com/pquic-go/pquic/core"
@@ -44,10 +43,9 @@ type quicConn struct {
 }
 
 var (
-	_ Conn         = (*quicConn)(nil)
-	_ Drainer      = (*quicConn)(nil)
-	_ AddrPortConn = (*quicConn)(nil)
-	_ Pinger       = (*quicConn)(nil)
+	_ Conn    = (*quicConn)(nil)
+	_ Drainer = (*quicConn)(nil)
+	_ Pinger  = (*quicConn)(nil)
 )
 
 // HostConn returns the connection that c adapts, if NewConn made c.
@@ -115,17 +113,6 @@ func (c *quicConn) HandshakeComplete() <-chan struct{}   { return c.c.HandshakeC
 func (c *quicConn) ConnectionState() tls.ConnectionState { return c.c.ConnectionState() }
 func (c *quicConn) LocalAddr() net.Addr                  { return c.c.LocalAddr() }
 func (c *quicConn) RemoteAddr() net.Addr                 { return c.c.RemoteAddr() }
-
-// RemoteAddrPort implements AddrPortConn.
-func (c *quicConn) RemoteAddrPort() netip.AddrPort {
-	if ap, ok := any(c.c).(AddrPortConn); ok {
-		return ap.RemoteAddrPort()
-	}
-	if addr, ok := c.c.RemoteAddr().(*net.UDPAddr); ok {
-		return addr.AddrPort()
-	}
-	return netip.AddrPort{}
-}
 
 // Ping implements Pinger.
 func (c *quicConn) Ping() {

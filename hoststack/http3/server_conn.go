@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"math"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -36,9 +35,9 @@ type serverConn struct {
 	watch    *time.Timer // runs headersLate; nil if no stream is waited for
 
 	// What all requests share, refreshed when it changed.
-	remote     netip.AddrPort
-	remoteText string
-	tls        *tls.ConnectionState // after the handshake
+	remote   string // the client's address
+	remoteAt time.Time
+	tls      *tls.ConnectionState // after the handshake
 }
 
 func newServerConn(s *Server, conn Conn) *serverConn {
@@ -278,19 +277,25 @@ func (sc *serverConn) countReset() {
 	}
 }
 
-// remoteAddr returns the client's current address as text.
+// remoteAddrAge is how old the address in Request.RemoteAddr may be after the
+// client has moved.
+const remoteAddrAge = time.Second
+
+// remoteAddr returns the client's address as text.
 func (sc *serverConn) remoteAddr() string {
-	ap, ok := sc.conn.(AddrPortConn)
-	if !ok {
-		return sc.conn.RemoteAddr().String()
+	now := sc.now()
+	sc.mu.Lock()
+	text := sc.remote
+	fresh := text != "" && now.Sub(sc.remoteAt) < remoteAddrAge
+	sc.mu.Unlock()
+	if fresh {
+		return text
 	}
-	addr := ap.RemoteAddrPort()
+	text = sc.conn.RemoteAddr().String()
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
-	if addr != sc.remote {
-		sc.remote, sc.remoteText = addr, addr.String()
-	}
-	return sc.remoteText
+	sc.remote, sc.remoteAt = text, now
+	return text
 }
 
 // tlsState returns the connection's TLS state, shared by all requests after

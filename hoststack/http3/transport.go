@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"net/netip"
 	"time"
 )
 
@@ -87,11 +86,6 @@ type EndTeller interface {
 	// read. If so, the next Read returns io.EOF but need not be called: the
 	// transport may forget the stream's receive side.
 	ReadEnded() bool
-}
-
-// An AddrPortConn is a Conn that names the peer's address without allocating.
-type AddrPortConn interface {
-	RemoteAddrPort() netip.AddrPort
 }
 
 // An AbortNotifier is a Stream that tells at once when the peer gives up on

@@ -91,7 +91,6 @@ func (q *acceptQueue) pop() http3.Stream {
 
 var _ http3.Conn = (*Conn)(nil)
 var _ http3.Drainer = (*Conn)(nil)
-var _ http3.AddrPortConn = (*Conn)(nil)
 
 // Pair returns the two ends of a new connection.
 func Pair(cfg Config) (client, server *Conn) {
@@ -297,9 +296,6 @@ func (c *Conn) LocalAddr() net.Addr { return c.local }
 
 // RemoteAddr implements [http3.Conn].
 func (c *Conn) RemoteAddr() net.Addr { return c.peer.local }
-
-// RemoteAddrPort implements [http3.AddrPortConn].
-func (c *Conn) RemoteAddrPort() netip.AddrPort { return c.peer.local.(*net.UDPAddr).AddrPort() }
 
 // OpenStreams returns the number of streams that are not over in both
 // directions at this end.
