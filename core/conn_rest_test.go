@@ -70,9 +70,9 @@ func TestRest(t *testing.T) {
 				if from.resting() || to.resting() {
 					t.Fatalf("round %d: at rest while it talks", round)
 				}
-				if round == 3 || round == 4 {
+				if round == 3 {
 					if to.v.KeyUpdates == updates {
-						t.Error("the key update was not followed")
+						t.Errorf("round %d: the key update was not followed: %d, %d", round, from.v.KeyUpdates, to.v.KeyUpdates)
 					}
 				}
 				p.sleep(2 * restAfter)
@@ -89,6 +89,11 @@ func TestRest(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
+			}
+			// The second update waited for an acknowledgment in the first one's
+			// phase.
+			if c.v.KeyUpdates != 2 || s.v.KeyUpdates != 2 {
+				t.Errorf("%d and %d key updates, want 2 on both sides", c.v.KeyUpdates, s.v.KeyUpdates)
 			}
 			if c.v.PacketsUndecryptable+s.v.PacketsUndecryptable > 0 {
 				t.Errorf("%d and %d packets could not be opened", c.v.PacketsUndecryptable, s.v.PacketsUndecryptable)
