@@ -166,6 +166,11 @@ func violation(code TransportErrorCode, ft wire.FrameType, format string, args .
 	return &TransportError{Code: code, FrameType: ft, Reason: fmt.Sprintf(format, args...)}
 }
 
+// ErrMigrationDisabled: the peer does not want to be reached from another
+// address (disable_active_migration).
+// https://www.rfc-editor.org/rfc/rfc9000#section-18.2
+var ErrMigrationDisabled = errors.New("quic: peer has disabled migration")
+
 // ErrNoConnID: the peer has issued no connection ID that a new path or address
 // could use.
 var ErrNoConnID = errors.New("quic: peer has issued no spare connection ID")

@@ -171,6 +171,9 @@ func (c *Conn) transmitMTUProbe(now mono.Time, buf []byte, p *Path) (Transmit, b
 	if p.Congestion.BytesInFlight+uint64(size) > c.congestionWindow(PathArg{p}).Bytes {
 		return Transmit{}, false // waits for the window like any other packet
 	}
+	if p.route.amplificationCredit() < uint64(size) {
+		return Transmit{}, false // and for the peer's address to be validated
+	}
 	b := c.builder()
 	if !b.start(buf[:size:size], 0, p, p.route, level1RTT) {
 		return Transmit{}, false

@@ -170,8 +170,16 @@ func (c *Conn) responseTo(p *Path, r *route, data [8]byte) bool {
 			if p.State == PathValidating {
 				c.setPathState(p, PathActive)
 			}
-			// The old route is not needed any more.
+			// The old routes are not needed any more, nor their connection IDs.
+			for _, old := range p.routes {
+				if old.idSeq != r.idSeq {
+					c.retireRemote(p, old.idSeq)
+				}
+			}
 			p.routes = nil
+			if !p.mtu.started && c.v.HandshakeConfirmed != 0 {
+				p.mtu.begin(p, c.now)
+			}
 		}
 		c.pathValidated(c.routeArg(p, r, false))
 		if r.migrateOnPass {
@@ -468,7 +476,18 @@ var opPeerAddressChanged = protoops.Define(protoops.Key{Name: "peer_address_chan
 // Migrate moves a client's path 0 to another local address: the address is
 // validated first, and used once the server has answered.
 // https://www.rfc-editor.org/rfc/rfc9000#section-9.2
+//
+// ErrMigrationDisabled if the server does not want that, ErrNoConnID if it has
+// issued no connection ID to do it with, ErrNotReady before the handshake is
+// confirmed.
 func (c *Conn) Migrate(now mono.Time, local netip.AddrPort, ifIndex uint32) error {
+	if c.v.RemoteParams.DisableActiveMigration != 0 && !c.isServersPreferred(c.path0.route.remote) {
+		// "An endpoint that receives this transport parameter MUST NOT use a new
+		// local address when sending to the address that the peer used during
+		// the handshake."
+		// https://www.rfc-editor.org/rfc/rfc9000#section-18.2
+		return ErrMigrationDisabled
+	}
 	return c.probeRoute(now, c.path0, &route{local: local, remote: c.path0.route.remote, ifIndex: ifIndex})
 }
 

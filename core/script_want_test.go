@@ -90,6 +90,7 @@ func (tc *testConn) wantIdle(why string) {
 func (tc *testConn) wantNothing(why string) {
 	tc.t.Helper()
 	tc.flush()
+	tc.dropIf(func(any) bool { return false }) // packets the script has read
 	if len(tc.queue) > 0 {
 		tc.t.Fatalf("%s: engine sent %s, want no packet%s", why, frameString(tc.queue[0].frames), tc.state())
 	}
