@@ -119,6 +119,9 @@ func trailerNames(trailer http.Header) string {
 func (cs *clientStream) sendContent(length int64, trace *httptrace.ClientTrace) {
 	defer cs.uploaded()
 	err := cs.awaitContinue(trace)
+	if !cs.bodyState.CompareAndSwap(bodyFree, bodyBegun) {
+		return // another attempt has it
+	}
 	if err == nil {
 		err = cs.copyContent(length)
 	}
@@ -182,7 +185,6 @@ func (cs *clientStream) copyContent(length int64) error {
 	buf := newBigBuffer()
 	defer buf.free()
 	var sent int64
-	cs.bodyRead.Store(true)
 	for {
 		n, err := cs.req.Body.Read(buf.b[headroom:])
 		buf.n = n

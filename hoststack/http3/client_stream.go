@@ -31,7 +31,7 @@ type clientStream struct {
 	body   responseBody
 	resp   *http.Response
 
-	bodyRead    atomic.Bool   // some of the request's body was read
+	bodyState   atomic.Uint32 // who has the request's body
 	answered    atomic.Bool   // the final response began
 	continued   chan struct{} // closed by 100 (Continue) or a final response
 	continuable sync.Once
@@ -42,6 +42,18 @@ type clientStream struct {
 	over      bool  // the response is complete, or nobody wants it
 	uploading bool  // the request's content is being sent
 }
+
+// The request's body belongs to nobody, until the stream begins to read it or
+// the Transport takes it back to send the request again.
+const (
+	bodyFree uint32 = iota
+	bodyBegun
+	bodyTaken
+)
+
+// takeBody keeps the stream from reading the request's body, and reports
+// whether it has not.
+func (cs *clientStream) takeBody() bool { return cs.bodyState.CompareAndSwap(bodyFree, bodyTaken) }
 
 func newClientStream(cc *ClientConn, str Stream, req *http.Request) *clientStream {
 	cs := &clientStream{cc: cc, str: str, id: str.ID(), req: req}
@@ -383,7 +395,7 @@ func (cs *clientStream) explain(err error) error {
 		if !errors.As(err, &re) {
 			cs.cancelStream(CodeRequestCancelled)
 		}
-		return &retryError{err: re.err, untouched: !cs.bodyRead.Load(), unprocessed: re.unprocessed}
+		return &retryError{err: re.err, untouched: cs.takeBody(), unprocessed: re.unprocessed}
 	}
 	err = cs.failed(err)
 	var se *StreamError
@@ -391,7 +403,7 @@ func (cs *clientStream) explain(err error) error {
 		errors.Is(err, ErrEarlyDataRejected)
 	dead := cs.cc.conn.Context().Err() != nil && cs.failureOf() == nil
 	if unprocessed || dead {
-		return &retryError{err: err, untouched: !cs.bodyRead.Load(), unprocessed: unprocessed}
+		return &retryError{err: err, untouched: cs.takeBody(), unprocessed: unprocessed}
 	}
 	return err
 }

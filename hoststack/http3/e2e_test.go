@@ -282,8 +282,8 @@ func TestUDPEarlyData(t *testing.T) {
 				t.Error("the second connection did not resume the first's session")
 			}
 		}
-		if stats := conn.Stats(); i == 1 && (stats.EarlyDataState != 2 || stats.ZeroRTTSent == 0) {
-			t.Errorf("early data was not accepted: state %d, %d packets", stats.EarlyDataState, stats.ZeroRTTSent)
+		if stats := conn.Stats(); i == 1 && stats.EarlyDataState != 2 {
+			t.Errorf("early data was not accepted: state %d", stats.EarlyDataState)
 		}
 		_ = tr.Close()
 	}

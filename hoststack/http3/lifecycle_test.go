@@ -159,21 +159,22 @@ func TestRapidReset(t *testing.T) {
 
 // TestResetsAllowed: the same number of resets is fine if time passes.
 func TestResetsAllowed(t *testing.T) {
-	var clock atomic.Int64
-	srv := &http3.Server{
-		ResetBurst: 100, ResetRate: 10,
-		Clock:   func() time.Time { return time.Unix(0, clock.Load()) },
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
-	}
-	conn := serve(t, srv, h3test.Config{StreamLimit: 10})
-	for range 1000 {
-		clock.Add(int64(100 * time.Millisecond))
-		s := openBidi(t, conn, get(), true)
-		s.CancelRead(uint64(http3.CodeRequestCancelled))
-	}
-	if err := conn.Context().Err(); err != nil {
-		t.Errorf("the connection ended with %v", context.Cause(conn.Context()))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		srv := &http3.Server{
+			ResetBurst: 100, ResetRate: 10,
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+		}
+		conn := serve(t, srv, h3test.Config{StreamLimit: 10})
+		for range 1000 {
+			timer := time.NewTimer(100 * time.Millisecond)
+			s := openBidi(t, conn, get(), true)
+			s.CancelRead(uint64(http3.CodeRequestCancelled))
+			<-timer.C
+		}
+		if err := conn.Context().Err(); err != nil {
+			t.Errorf("the connection ended with %v", context.Cause(conn.Context()))
+		}
+	})
 }
 
 // TestHeaderTimeout: a client that never finishes its header section loses the
