@@ -142,13 +142,21 @@ func (e *Endpoint) accept(now mono.Time, d *Datagram, h *wire.LongHeader, cfg *C
 		}
 	}
 	if err := c.startServer(dst); err != nil {
-		e.remove(c)
 		e.stats.Refused++
+		c.closeSilently(err)
+		return
+	}
+	c.armIdle(now)
+	c.receive(now, d, dst, 0)
+	if c.v.PacketsReceived == 0 && c.v.State < StateClosing {
+		// Damaged or forged: the connection must not outlive it. What the
+		// datagram said in the clear (a token that did not open, a source
+		// connection ID) would stand against the client's true first packet.
+		e.stats.Dropped++
+		c.closeSilently(ErrForgedInitial)
 		return
 	}
 	e.stats.Accepted++
-	c.armIdle(now)
-	c.receive(now, d, dst, 0)
 	c.finish()
 }
 

@@ -140,6 +140,9 @@ var (
 	// ErrStatelessReset: the peer has lost the connection's state.
 	// https://www.rfc-editor.org/rfc/rfc9000#section-10.3
 	ErrStatelessReset = errors.New("quic: peer sent a stateless reset")
+	// ErrForgedInitial: a client's first packet failed authentication, and the
+	// connection it asked for was given up at once.
+	ErrForgedInitial = errors.New("quic: the client's first packet failed authentication")
 	// ErrNoPath: every path of the connection has failed.
 	ErrNoPath = errors.New("quic: no usable path left")
 )

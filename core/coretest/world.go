@@ -158,10 +158,11 @@ func (w *World) Transfer(limit time.Duration, rs ...Request) *App {
 // ServerApp returns the server's side of a client's connection, nil if there is
 // none.
 func (w *World) ServerApp(a *App) *App {
+	var last *App // earlier ones began with a damaged packet
 	for _, s := range w.Server.Apps {
 		if s.Conn.ODCID() == a.Conn.ODCID() {
-			return s
+			last = s
 		}
 	}
-	return nil
+	return last
 }
