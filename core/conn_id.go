@@ -263,7 +263,7 @@ func (c *Conn) useFreshRemoteID(p *Path, rt *route) bool {
 		return false
 	}
 	id.used = true
-	rt.idSeq = id.seq
+	rt.idSeq, rt.borrowed = id.seq, false
 	if p.ID == 0 && rt == p.route {
 		// "An endpoint resets the spin value for a network path to 0 when
 		// changing the connection ID used on that network path."

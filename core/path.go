@@ -66,6 +66,7 @@ type route struct {
 	received, sent uint64
 
 	idSeq     uint64      // sequence number of the peer's connection ID used here
+	borrowed  bool        // idSeq is the path's current route's
 	arrivedOn wire.ConnID // our connection ID the peer last sent to from here
 
 	challenge     validation

@@ -59,7 +59,7 @@ func (c *Conn) routeOf(p *Path, d *Datagram) *route {
 	if !c.IsServer() {
 		r.validated = true
 	}
-	r.idSeq = rt.idSeq
+	r.idSeq, r.borrowed = rt.idSeq, true
 	c.addRoute(p, r)
 	return r
 }
@@ -76,9 +76,24 @@ func (c *Conn) addRoute(p *Path, r *route) {
 				oldest = i
 			}
 		}
-		p.routes = append(p.routes[:oldest], p.routes[oldest+1:]...)
+		c.forgetRoute(p, p.routes[oldest])
 	}
 	p.routes = append(p.routes, r)
+}
+
+// forgetRoute drops a route for good and retires the connection ID that only it
+// used, so that the peer issues another.
+func (c *Conn) forgetRoute(p *Path, r *route) {
+	p.removeRoute(r)
+	if r.borrowed || r.idSeq == p.route.idSeq {
+		return
+	}
+	for _, x := range p.routes {
+		if x.idSeq == r.idSeq {
+			return
+		}
+	}
+	c.retireRemote(p, r.idSeq)
 }
 
 func (p *Path) removeRoute(r *route) {
@@ -172,7 +187,7 @@ func (c *Conn) responseTo(p *Path, r *route, data [8]byte) bool {
 			}
 			// The old routes are not needed any more, nor their connection IDs.
 			for _, old := range p.routes {
-				if old.idSeq != r.idSeq {
+				if !old.borrowed && old.idSeq != r.idSeq {
 					c.retireRemote(p, old.idSeq)
 				}
 			}
@@ -257,6 +272,10 @@ func (c *Conn) transmitRouteProbe(now mono.Time, buf []byte, p *Path, r *route) 
 	if !r.haveResponse && !r.challenge.send {
 		return Transmit{}, false
 	}
+	if r != p.route && !c.ownConnID(p, r) {
+		r.haveResponse, r.challenge.send = false, false
+		return Transmit{}, false
+	}
 	size := min(len(buf), max(int(p.MTU), minUDPPayload))
 	// "An endpoint MUST expand datagrams that contain a PATH_CHALLENGE frame to
 	// at least the smallest allowed maximum datagram size of 1200 bytes, unless
@@ -286,6 +305,21 @@ func (c *Conn) transmitRouteProbe(now mono.Time, buf []byte, p *Path, r *route) 
 	t := c.transmitOn(p, r, n, n)
 	t.ECN = b.ecn()
 	return t, true
+}
+
+// ownConnID makes sure that packets on r do not carry a connection ID that is
+// used between other addresses, and reports whether that was possible. A
+// rebinding is no such case: the peer does not know of it and goes on with the
+// same ID.
+//
+// "An endpoint MUST NOT reuse a connection ID when sending from more than one
+// local address", nor "when sending to more than one destination address".
+// https://www.rfc-editor.org/rfc/rfc9000#section-9.5
+func (c *Conn) ownConnID(p *Path, r *route) bool {
+	if !r.borrowed || r.local == p.route.local && r.arrivedOn == p.route.arrivedOn || c.destConnID(p, r).Len() == 0 {
+		return true
+	}
+	return c.useFreshRemoteID(p, r)
 }
 
 func writePathResponse(c *Conn, b *PacketBuilder) {
@@ -362,7 +396,7 @@ func (c *Conn) validationFailed(p *Path, r *route) {
 		// have to end if the new address, on a bad path, fails its own test.
 		// What the peer sends from there starts another one.
 		if !r.validated || p.route.validated {
-			p.removeRoute(r)
+			c.forgetRoute(p, r)
 		}
 		return
 	}
@@ -406,7 +440,7 @@ func (c *Conn) checkMigration(now mono.Time, in *ReceivedPacket) {
 		c.addRoute(p, old)
 	}
 	samePeer := old.remote.Addr() == r.remote.Addr()
-	if r.idSeq = old.idSeq; !samePeer || in.dst != old.arrivedOn {
+	if r.borrowed && (!samePeer || in.dst != old.arrivedOn) {
 		// "An endpoint MUST NOT reuse a connection ID when sending to more than
 		// one destination address", except after a rebinding that the peer does
 		// not know of: it goes on with the same ID, and so do we.
@@ -514,6 +548,9 @@ func (c *Conn) migrateTo(p *Path, r *route) {
 	p.setRoute(r)
 	if old.idSeq != r.idSeq {
 		c.retireRemote(p, old.idSeq)
+	}
+	for len(p.routes) > 0 && !c.IsServer() {
+		c.forgetRoute(p, p.routes[0]) // answers on addresses left behind
 	}
 	p.resetMeasurements(c.now)
 	p.mtu.begin(p, c.now)
