@@ -18,6 +18,7 @@ type Conn struct {
 	core *core.Conn
 
 	local, remote atomic.Pointer[netip.AddrPort]
+	refreshing    atomic.Bool // they are about to be looked at
 
 	handshake chan struct{} // closed when the handshake is complete
 	ended     chan struct{} // closed when the connection has ended; err is set
@@ -53,10 +54,16 @@ func newConn(w *worker, c *core.Conn) *Conn {
 	return conn
 }
 
+// noteAddresses copies the engine's addresses to where anybody may read them.
+// It runs as the worker's owner.
 func (c *Conn) noteAddresses() {
 	local, remote := c.core.LocalAddr(), c.core.RemoteAddr()
-	c.local.Store(&local)
-	c.remote.Store(&remote)
+	if p := c.local.Load(); p == nil || *p != local {
+		c.local.Store(&local)
+	}
+	if p := c.remote.Load(); p == nil || *p != remote {
+		c.remote.Store(&remote)
+	}
 }
 
 // Do runs f on the connection's engine, as its owner, and returns when it is
@@ -165,6 +172,7 @@ func (c *Conn) CloseWithError(code uint64, reason string) error {
 			c.core.Close(c.w.now, code, reason)
 		}
 	})
+	c.w.do(func() {}) // whatever came before has been sent when this runs
 	return nil
 }
 
@@ -233,11 +241,30 @@ func (c *Conn) Stats() core.Stats {
 // Transport returns the transport the connection runs on.
 func (c *Conn) Transport() *Transport { return c.w.group }
 
-// LocalAddr returns the address on this host that the connection uses now.
-func (c *Conn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(*c.local.Load()) }
+// LocalAddr returns the address on this host that the connection uses. After a
+// migration it may for a moment be the previous one.
+func (c *Conn) LocalAddr() net.Addr {
+	c.refreshAddresses()
+	return net.UDPAddrFromAddrPort(*c.local.Load())
+}
 
-// RemoteAddr returns the peer's address; it changes when the peer moves.
-func (c *Conn) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(*c.remote.Load()) }
+// RemoteAddr returns the peer's address. After the peer has moved it may for a
+// moment be the previous one.
+func (c *Conn) RemoteAddr() net.Addr {
+	c.refreshAddresses()
+	return net.UDPAddrFromAddrPort(*c.remote.Load())
+}
+
+// refreshAddresses looks at the engine's addresses: now if that takes no wait,
+// else soon.
+func (c *Conn) refreshAddresses() {
+	if c.endedErr() == nil && !c.w.try(c.noteAddresses) && !c.refreshing.Swap(true) {
+		c.w.post(func() {
+			c.refreshing.Store(false)
+			c.noteAddresses()
+		})
+	}
+}
 
 // connEvents is a Conn as its engine sees it. The methods run as the worker's
 // owner and only note what happened.

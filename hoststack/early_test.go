@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/netip"
+	"sync"
 	"testing"
 
 	"github.com/pquic-go/pquic/core"
@@ -52,6 +53,14 @@ func TestEarlyData(t *testing.T) {
 					})
 				}
 			}
+			// The handshake cannot go on while the workers are held.
+			release := make(chan struct{})
+			var held, ended sync.WaitGroup
+			for _, w := range l.workers {
+				held.Add(1)
+				ended.Go(func() { w.do(func() { held.Done(); <-release }) })
+			}
+			held.Wait()
 			c, err := DialEarly(testContext(t), "udp", l.Addr().String(), client)
 			if err != nil {
 				t.Fatal(err)
@@ -66,9 +75,12 @@ func TestEarlyData(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.CloseWrite()
+			c.Stats() // what is written before has been sent by the next call
 			if c.Stats().ZeroRTTSent == sent {
 				t.Error("nothing was sent in 0-RTT")
 			}
+			close(release)
+			ended.Wait()
 			if b, err := io.ReadAll(s); err != nil || string(b) != "early" {
 				t.Errorf("%q, %v", b, err)
 			}

@@ -1,6 +1,7 @@
 package hoststack
 
 import (
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,6 +76,15 @@ func (s *Stream) ID() uint64 { return s.id }
 
 // Conn returns the connection the stream belongs to.
 func (s *Stream) Conn() *Conn { return s.conn }
+
+// LocalAddr and RemoteAddr return the connection's addresses; they make Stream a
+// net.Conn.
+func (s *Stream) LocalAddr() net.Addr { return s.conn.LocalAddr() }
+
+// RemoteAddr returns the peer's address.
+func (s *Stream) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
+
+var _ net.Conn = (*Stream)(nil)
 
 // mark notes what happened to the stream. If urgent, the engine hears of it at
 // once, else with whatever the worker does next.

@@ -3,10 +3,12 @@ package hoststack
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -54,8 +56,11 @@ type udpSocket struct {
 	rx udpReceiver
 	tx udpSender
 
-	// armed is the deadline in force, 0 if it has expired.
-	armed atomic.Int64
+	// armed is the deadline in force, 0 if it has expired. The mutex keeps it
+	// and the poller's deadline together: a worker and an application that has
+	// just given it up may set it at the same time.
+	armMu sync.Mutex
+	armed mono.Time
 	fine  fineTimer
 
 	wakeFunc func() // Wake, bound once
@@ -112,7 +117,7 @@ func newPlatformUDP(conn *net.UDPConn, cfg *UDPConfig) (Datapath, error) {
 		return nil, err
 	}
 	s := &udpSocket{conn: conn, rc: rc, local: localAddrPort(conn)}
-	s.armed.Store(int64(mono.Never))
+	s.armed = mono.Never
 	if cerr := rc.Control(func(fd uintptr) {
 		s.fd = fd
 		err = s.setOptions(int(fd), cfg)
@@ -227,32 +232,57 @@ func (s *udpSocket) Wake() { _ = s.conn.SetReadDeadline(longAgo) }
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
+// SetDeadline leaves an expired deadline alone: the reader is awake.
 func (s *udpSocket) SetDeadline(d mono.Time) {
-	if a := s.armed.Load(); int64(d) < a {
+	s.armMu.Lock()
+	defer s.armMu.Unlock()
+	if d < s.armed {
 		s.arm(d)
 	}
 }
 
-func (s *udpSocket) arm(d mono.Time) {
-	s.armed.Store(int64(d))
-	if d != mono.Never {
-		if left := d.Sub(now()); left < fineUnder && s.fine.set(left, s.wakeFunc) {
-			d = mono.Never
-		}
+// prepare sets the deadline for a read. One that is early enough stays: a
+// wake-up too many now and then costs less than setting it each time.
+func (s *udpSocket) prepare(d mono.Time) {
+	s.armMu.Lock()
+	defer s.armMu.Unlock()
+	if s.armed == 0 || d < s.armed {
+		s.arm(d)
 	}
-	_ = s.conn.SetReadDeadline(timeOf(d))
 }
 
-// ReadBatch keeps the poller's deadline when it is early enough: arming a
-// timer costs more than a wake-up too many now and then.
+// expired notes that the poller's deadline has passed.
+func (s *udpSocket) expired() {
+	s.armMu.Lock()
+	defer s.armMu.Unlock()
+	s.armed = 0
+}
+
+// arm sets the deadline. The mutex is held.
+func (s *udpSocket) arm(d mono.Time) {
+	s.armed = d
+	left := time.Duration(math.MaxInt64)
+	if d != mono.Never {
+		left = d.Sub(now())
+	}
+	if left >= fineUnder {
+		_ = s.conn.SetReadDeadline(timeOf(d))
+		return
+	}
+	// Without a deadline of the poller's, before the timer can go off and set
+	// one.
+	_ = s.conn.SetReadDeadline(time.Time{})
+	if !s.fine.set(left, s.wakeFunc) {
+		_ = s.conn.SetReadDeadline(timeOf(d))
+	}
+}
+
 func (s *udpSocket) ReadBatch(batch []Packet, deadline mono.Time, park func() bool) (int, error) {
 	r := &s.rx
 	if park == nil {
 		r.receive(s.fd, len(batch))
 	} else {
-		if a := s.armed.Load(); a == 0 || int64(deadline) < a {
-			s.arm(deadline)
-		}
+		s.prepare(deadline)
 		r.park = park
 		r.n = min(len(batch), len(r.hdrs)) // tryRead's limit; then its result
 		r.errno = 0
@@ -260,7 +290,7 @@ func (s *udpSocket) ReadBatch(batch []Packet, deadline mono.Time, park func() bo
 			if !errors.Is(err, os.ErrDeadlineExceeded) {
 				return 0, net.ErrClosed
 			}
-			s.armed.Store(0)
+			s.expired()
 			return 0, nil
 		}
 	}
