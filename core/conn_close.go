@@ -106,9 +106,7 @@ func (c *Conn) leave(err error) {
 	// interval".
 	// https://www.rfc-editor.org/rfc/rfc9000#section-10.2
 	c.timers[timerClose] = c.now.Add(c.closePeriod(NoArg{}).Duration)
-	if c.tls.conn != nil {
-		c.tls.conn.Close()
-	}
+	c.releaseTLS()
 	c.pending = nil
 	c.endpoint.schedule(c)
 	c.logEnd(err)

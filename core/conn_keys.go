@@ -21,6 +21,11 @@ type keyUpdateState struct {
 	wanted     bool
 }
 
+// nextKeysAfter is how many packets a connection receives before it prepares the
+// keys of the next phase. Until then only the packet that begins a key update
+// would find them not expanded; most connections end before they have one.
+const nextKeysAfter = 64
+
 // unanswered is phaseFirst of a number space in which nothing of the current key
 // phase was received yet.
 const unanswered = ^uint64(0)
@@ -46,7 +51,7 @@ func (k *keyUpdateState) setLimit(c *Conn) {
 func (c *Conn) open1RTT(pkt []byte, pnOff, pnLen int, p *Path, pn uint64, phase bool) ([]byte, error) {
 	k := &c.keyUpdate
 	cur := c.keys[level1RTT].open
-	if cur.Resting() {
+	if cur.Resting() || c.v.PacketsReceived >= nextKeysAfter && k.next.Resting() {
 		// All keys or none: the phase of the packet that ends a rest must not
 		// show in the time it takes.
 		// https://www.rfc-editor.org/rfc/rfc9001#section-9.5
@@ -114,6 +119,7 @@ func (c *Conn) rotateKeys(trigger string) {
 	k.prev = c.keys[level1RTT].open
 	c.keys[level1RTT].open = k.next
 	k.next = k.next.Update()
+	k.next.Wake()
 	c.keys[level1RTT].seal = c.keys[level1RTT].seal.Update()
 	k.unanswered = true
 	k.count, k.phaseAcked, k.confirmed, k.wanted = 0, false, false, false

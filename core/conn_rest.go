@@ -72,7 +72,9 @@ func (c *Conn) restTLS() {
 func (c *Conn) releaseTLS() {
 	if c.tls.conn != nil {
 		c.tls.conn.Close()
-		c.tls.conn = nil
+		if !c.tls.busy { // else it was the application, called back, that closed the connection
+			c.tls.conn = nil
+		}
 	}
 }
 

@@ -50,6 +50,7 @@ type tlsState struct {
 	alpn  string
 
 	stored bool // client: a session ticket was stored
+	busy   bool // drainTLS is running
 
 	// Of the CRYPTO stream in 1-RTT packets: how much was read, and where in a
 	// message that ends.
@@ -306,6 +307,8 @@ var tlsLevels = [numSpaces]tls.QUICEncryptionLevel{
 
 // drainTLS acts on everything TLS has to say.
 func (c *Conn) drainTLS() error {
+	c.tls.busy = true
+	defer func() { c.tls.busy = false }()
 	for {
 		e := c.tls.conn.NextEvent()
 		switch e.Kind {

@@ -44,11 +44,9 @@ func (k *keys) init(v wire.Version, suite Suite, secret []byte) error {
 	if err := k.setSecret(v, suite, info, secret); err != nil {
 		return err
 	}
-	hp, err := expandLabel(info.hash, secret, labelsFor(v).hp, info.keyLen)
-	if err != nil {
-		return fmt.Errorf("protection: %w", err)
-	}
-	if k.header, err = newHeaderKey(suite, hp); err != nil {
+	var hp [maxKey]byte
+	expandLabel(info.hash, hp[:info.keyLen], secret, labelsFor(v).hp)
+	if k.header, err = newHeaderKey(suite, hp[:info.keyLen]); err != nil {
 		return fmt.Errorf("protection: %w", err)
 	}
 	return nil
@@ -56,22 +54,20 @@ func (k *keys) init(v wire.Version, suite Suite, secret []byte) error {
 
 // setSecret derives everything but the header-protection key.
 func (k *keys) setSecret(v wire.Version, suite Suite, info suiteInfo, secret []byte) error {
-	if len(secret) != info.hashLen {
+	if len(secret) != info.hash.size {
 		return fmt.Errorf("protection: %w: %d bytes", ErrSecret, len(secret))
 	}
 	l := labelsFor(v)
-	key, err := expandLabel(info.hash, secret, l.key, info.keyLen)
+	var key [maxKey]byte
+	var iv [nonceLen]byte
+	expandLabel(info.hash, key[:info.keyLen], secret, l.key)
+	expandLabel(info.hash, iv[:], secret, l.iv)
+	aead, err := info.aead(key[:info.keyLen])
 	if err != nil {
 		return fmt.Errorf("protection: %w", err)
 	}
-	iv, err := expandLabel(info.hash, secret, l.iv, nonceLen)
-	if err != nil {
-		return fmt.Errorf("protection: %w", err)
-	}
-	if k.aead, err = info.aead(key); err != nil {
-		return fmt.Errorf("protection: %w", err)
-	}
-	k.iv0 = binary.BigEndian.Uint32(iv)
+	k.aead = aead
+	k.iv0 = binary.BigEndian.Uint32(iv[:4])
 	k.iv1 = binary.BigEndian.Uint64(iv[4:])
 	k.version, k.suite = v, suite
 	copy(k.secret[:], secret)
@@ -89,28 +85,24 @@ func (k *keys) rest() {
 func (k *keys) wake() {
 	info, err := lookupSuite(k.suite)
 	if err == nil {
-		err = k.setSecret(k.version, k.suite, info, k.secret[:info.hashLen])
+		err = k.setSecret(k.version, k.suite, info, k.secret[:info.hash.size])
 	}
 	if err != nil {
 		panic(err) // the same derivation succeeded before
 	}
 }
 
-// update sets k to the keys that follow old's.
+// follow sets k to the keys that follow old's, at rest.
 //
 // "The header protection key is not updated."
 // https://www.rfc-editor.org/rfc/rfc9001#section-6.1
-func (k *keys) update(old *keys) error {
+func (k *keys) follow(old *keys) {
 	info, err := lookupSuite(old.suite)
 	if err != nil {
-		return err
+		panic(err) // it was known when old was made
 	}
-	next, err := expandLabel(info.hash, old.secret[:info.hashLen], labelsFor(old.version).ku, info.hashLen)
-	if err != nil {
-		return fmt.Errorf("protection: %w", err)
-	}
-	k.header = old.header
-	return k.setSecret(old.version, old.suite, info, next)
+	k.header, k.suite, k.version = old.header, old.suite, old.version
+	expandLabel(info.hash, k.secret[:info.hash.size], old.secret[:info.hash.size], labelsFor(old.version).ku)
 }
 
 // setNonce computes the nonce of a packet: the IV exclusive-or the 96 bits
@@ -188,10 +180,8 @@ func (s *Sealer) Seal(pkt []byte, pnOff, pnLen int, pathID uint32, pn uint64) {
 // https://www.rfc-editor.org/rfc/rfc9001#section-6.1
 func (s *Sealer) Update() *Sealer {
 	next := new(Sealer)
-	if err := next.keys.update(&s.keys); err != nil {
-		// The same derivation succeeded when s was made.
-		panic(err)
-	}
+	next.keys.follow(&s.keys)
+	next.keys.wake()
 	return next
 }
 
@@ -287,17 +277,14 @@ func (o *Opener) Wake() {
 }
 
 // Update returns the Opener of the next key phase; o stays usable for packets
-// that were delayed.
+// that were delayed. It is at rest: see Wake.
 //
-// Make it ahead of need, not while a packet waits: "The process of creating new
+// Wake it ahead of need, not while a packet waits: "The process of creating new
 // packet protection keys for receiving packets could reveal that a key update
 // has occurred."
 // https://www.rfc-editor.org/rfc/rfc9001#section-6.3
 func (o *Opener) Update() *Opener {
 	next := new(Opener)
-	if err := next.keys.update(&o.keys); err != nil {
-		// The same derivation succeeded when o was made.
-		panic(err)
-	}
+	next.keys.follow(&o.keys)
 	return next
 }

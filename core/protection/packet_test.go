@@ -2,9 +2,13 @@ package protection
 
 import (
 	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"hash"
 	"math"
 	"testing"
 
@@ -18,7 +22,7 @@ func testPair(t testing.TB, v wire.Version, suite Suite) (*Sealer, *Opener) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := bytes.Repeat([]byte{0x5a}, info.hashLen)
+	secret := bytes.Repeat([]byte{0x5a}, info.hash.size)
 	s, err := NewSealer(v, suite, secret)
 	if err != nil {
 		t.Fatal(err)
@@ -351,4 +355,35 @@ func TestRest(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestExpandLabel compares with the standard library.
+func TestExpandLabel(t *testing.T) {
+	for _, c := range []struct {
+		hash hashInfo
+		std  func() hash.Hash
+	}{{hashSHA256, sha256.New}, {hashSHA384, sha512.New384}} {
+		for n := range c.hash.size + 1 {
+			secret := bytes.Repeat([]byte{byte(n)}, c.hash.size)
+			info := append([]byte{0, byte(n), 6 + 10}, "tls13 quicv2 key\x00"...)
+			want, err := hkdf.Expand(c.std, secret, string(info), n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, n)
+			if expandLabel(c.hash, got, secret, "quicv2 key"); !bytes.Equal(got, want) {
+				t.Errorf("%d bytes of %x, want %x", n, got, want)
+			}
+			var extracted [maxHash]byte
+			c.hash.mac(&extracted, labelsV1.initialSalt, secret[:min(n, wire.MaxConnIDLen)])
+			prk, err := hkdf.Extract(c.std, secret[:min(n, wire.MaxConnIDLen)], labelsV1.initialSalt)
+			if err != nil || !bytes.Equal(extracted[:c.hash.size], prk) {
+				t.Errorf("extracted %x, want %x, %v", extracted, prk, err)
+			}
+		}
+	}
+	out := make([]byte, 32)
+	if n := testing.AllocsPerRun(100, func() { expandLabel(hashSHA256, out, out, "quic key") }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
 }

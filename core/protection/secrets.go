@@ -1,11 +1,9 @@
 package protection
 
 import (
-	"crypto/hkdf"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/binary"
-	"fmt"
-	"hash"
 
 	"github.com/pquic-go/pquic/core/wire"
 )
@@ -52,18 +50,62 @@ func labelsFor(v wire.Version) *labels {
 	return &labelsV1
 }
 
-// expandLabel is HKDF-Expand-Label with an empty context.
+// maxHash and maxBlock are the sizes of SHA-384, the largest hash of a suite.
+const (
+	maxHash  = sha512.Size384
+	maxBlock = sha512.BlockSize
+)
+
+// maxInfo bounds the message of an HMAC here: the info of expandLabel and one
+// byte.
+const maxInfo = 48
+
+// mac is HMAC with a suite's hash, for a key no longer than the hash's block
+// and a message of at most maxInfo bytes. Going through crypto/hmac and
+// crypto/hkdf would make a handshake's 40 derivations allocate 30 kB at each
+// end.
+// https://www.rfc-editor.org/rfc/rfc2104#section-2
+func (h hashInfo) mac(out *[maxHash]byte, key, msg []byte) {
+	var inner, outer [maxBlock + max(maxInfo, maxHash)]byte
+	copy(inner[:], key)
+	copy(outer[:], key)
+	for i := range h.block {
+		inner[i] ^= 0x36
+		outer[i] ^= 0x5c
+	}
+	n := h.block + copy(inner[h.block:], msg)
+	h.sum(out, inner[:n])
+	n = h.block + copy(outer[h.block:], out[:h.size])
+	h.sum(out, outer[:n])
+}
+
+// sum is the hash. Behind a function value its arguments would escape.
+func (h hashInfo) sum(out *[maxHash]byte, b []byte) {
+	if h == hashSHA384 {
+		*out = sha512.Sum384(b)
+		return
+	}
+	s := sha256.Sum256(b)
+	copy(out[:], s[:])
+}
+
+// expandLabel is HKDF-Expand-Label with an empty context; out is no longer than
+// the hash, so that the first block of HKDF-Expand is all there is.
 // https://www.rfc-editor.org/rfc/rfc8446#section-7.1
+// https://www.rfc-editor.org/rfc/rfc5869#section-2.3
 // https://www.rfc-editor.org/rfc/rfc9001#section-5.1
-func expandLabel(h func() hash.Hash, secret []byte, label string, n int) ([]byte, error) {
+func expandLabel(h hashInfo, out, secret []byte, label string) {
 	const prefix = "tls13 "
-	info := make([]byte, 0, 32)
-	info = binary.BigEndian.AppendUint16(info, uint16(n))
+	info := make([]byte, 0, maxInfo)
+	info = binary.BigEndian.AppendUint16(info, uint16(len(out)))
 	info = append(info, byte(len(prefix)+len(label)))
 	info = append(info, prefix...)
 	info = append(info, label...)
 	info = append(info, 0) // context of length 0
-	return hkdf.Expand(h, secret, string(info), n)
+	info = append(info, 1) // number of the block
+	var block [maxHash]byte
+	h.mac(&block, secret, info)
+	copy(out, block[:h.size])
 }
 
 // InitialSecrets derives the secrets that protect Initial packets from the
@@ -76,16 +118,13 @@ func expandLabel(h func() hash.Hash, secret []byte, label string, n int) ([]byte
 // Initial packet."
 // https://www.rfc-editor.org/rfc/rfc9001#section-5.2
 func InitialSecrets(v wire.Version, dst wire.ConnID) (client, server []byte) {
-	initial, err := hkdf.Extract(sha256.New, dst.AppendTo(make([]byte, 0, 20)), labelsFor(v).initialSalt)
-	if err != nil {
-		// Only FIPS 140-only mode refuses, in which no Sealer exists either.
-		panic(fmt.Sprintf("protection: HKDF-Extract: %v", err))
-	}
-	if client, err = expandLabel(sha256.New, initial, "client in", sha256.Size); err == nil {
-		server, err = expandLabel(sha256.New, initial, "server in", sha256.Size)
-	}
-	if err != nil {
-		panic(fmt.Sprintf("protection: HKDF-Expand: %v", err))
-	}
+	// HKDF-Extract.
+	// https://www.rfc-editor.org/rfc/rfc5869#section-2.2
+	var id [wire.MaxConnIDLen]byte
+	var initial [maxHash]byte
+	hashSHA256.mac(&initial, labelsFor(v).initialSalt, dst.AppendTo(id[:0]))
+	client, server = make([]byte, sha256.Size), make([]byte, sha256.Size)
+	expandLabel(hashSHA256, client, initial[:sha256.Size], "client in")
+	expandLabel(hashSHA256, server, initial[:sha256.Size], "server in")
 	return client, server
 }

@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"hash"
 	"math"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -36,22 +35,34 @@ var (
 	ErrSecret = errors.New("traffic secret of wrong length")
 )
 
+// hashInfo is a suite's hash.
+type hashInfo struct {
+	size, block int // bytes; size is also the length of traffic secrets
+}
+
+var (
+	hashSHA256 = hashInfo{sha256.Size, sha256.BlockSize}
+	hashSHA384 = hashInfo{sha512.Size384, sha512.BlockSize}
+)
+
 // suiteInfo is what the key schedule needs to know about a suite.
 type suiteInfo struct {
-	hash    func() hash.Hash
-	hashLen int // length of traffic secrets, bytes
-	keyLen  int // length of AEAD and header-protection keys, bytes
-	aead    func(key []byte) (cipher.AEAD, error)
+	hash   hashInfo
+	keyLen int // length of AEAD and header-protection keys, bytes
+	aead   func(key []byte) (cipher.AEAD, error)
 }
+
+// maxKey is the longest key of a suite, bytes.
+const maxKey = chacha20poly1305.KeySize
 
 func lookupSuite(s Suite) (suiteInfo, error) {
 	switch s {
 	case tls.TLS_AES_128_GCM_SHA256:
-		return suiteInfo{sha256.New, sha256.Size, 16, newGCM}, nil
+		return suiteInfo{hashSHA256, 16, newGCM}, nil
 	case tls.TLS_AES_256_GCM_SHA384:
-		return suiteInfo{sha512.New384, sha512.Size384, 32, newGCM}, nil
+		return suiteInfo{hashSHA384, 32, newGCM}, nil
 	case tls.TLS_CHACHA20_POLY1305_SHA256:
-		return suiteInfo{sha256.New, sha256.Size, chacha20poly1305.KeySize, chacha20poly1305.New}, nil
+		return suiteInfo{hashSHA256, chacha20poly1305.KeySize, chacha20poly1305.New}, nil
 	}
 	return suiteInfo{}, fmt.Errorf("protection: %w 0x%04x", ErrSuite, s)
 }

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	minRing = 16
+	minRing = 4 // Initial and Handshake spaces hold no more
 
 	// quietDrains is how many times in a row the ring must drain without
 	// having been a quarter full before it is halved: bursts of one size never
