@@ -586,15 +586,33 @@ func (c *Conn) ptoProbesNative(a SpaceArg) Count {
 // SHOULD … retransmit … the oldest".
 // https://www.rfc-editor.org/rfc/rfc9002#section-6.2.4
 func (c *Conn) requeueOldest(p *Path, s *numberSpace, n int) {
-	if s.sent.Len() == 0 {
+	first, end := s.sent.First(), s.sent.Next()
+	if first == end {
 		return
 	}
-	for pn, ok := s.sent.NextOutstanding(s.sent.First(), s.sent.Next()-1); ok && n > 0; pn, ok = s.sent.NextOutstanding(pn+1, s.sent.Next()-1) {
+	from := s.probeFrom
+	if p.PTOCount <= 1 || from < first || from >= end {
+		from = first
+	}
+	// A probe timeout after another one goes on where that stopped, or what was
+	// sent third would wait for an acknowledgment of the first two for ever.
+	next := c.requeueFrom(p, s, from, end, &n)
+	if n > 0 && from > first {
+		next = c.requeueFrom(p, s, first, from, &n)
+	}
+	s.probeFrom = next
+}
+
+// requeueFrom does so for packets numbered from up to before end, and returns
+// where it stopped.
+func (c *Conn) requeueFrom(p *Path, s *numberSpace, from, end uint64, n *int) uint64 {
+	for pn, ok := s.sent.NextOutstanding(from, end-1); ok && *n > 0; pn, ok = s.sent.NextOutstanding(pn+1, end-1) {
+		from = pn + 1
 		sent := s.sent.Get(pn)
 		if sent.Flags&recovery.AckEliciting == 0 {
 			continue
 		}
-		n--
+		*n--
 		d := &sent.Data
 		if d.count == 0 {
 			continue
@@ -604,6 +622,7 @@ func (c *Conn) requeueOldest(p *Path, s *numberSpace, n int) {
 			c.requeueFrame(p, s, &d.rest[i])
 		}
 	}
+	return from
 }
 
 // requeueFrame asks for another copy of a frame in flight.

@@ -44,6 +44,9 @@ type numberSpace struct {
 	// skipAt is the packet number that will be skipped next, so that a peer
 	// acknowledging packets it never saw is caught.
 	skipAt uint64
+	// probeFrom is the packet number at which the last probe timeout stopped
+	// to send data again.
+	probeFrom uint64
 
 	// Of the current key phase: the first packet number sent in it, and the
 	// lowest received in it. Packets below the latter are of the phase before.
