@@ -207,7 +207,7 @@ func uniCases(isServer bool) []uniCase {
 	setting := func(v ...uint64) []byte { return cat(varints(0), f(http3.FrameSettings, varints(v...))) }
 	return []uniCase{
 		{"settings", [][]byte{control()}, false, 0},
-		{"settings with reserved and unknown ones", [][]byte{setting(0x21, 5, 0x4242, 7, 6, 100, 8, 1, 0x33, 0)}, false, 0},
+		{"settings with reserved and unknown ones", [][]byte{setting(0x21, 5, 0x4242, 7, 6, 1000, 8, 1, 0x33, 0)}, false, 0},
 		{"reserved frames", [][]byte{control(f(0x21, nil), f(0x21+0x1f*99, []byte("x")))}, false, 0},
 		{"goaway", [][]byte{control(f(http3.FrameGoAway, varints(8)), f(http3.FrameGoAway, varints(4)))}, false, 0},
 		{"reserved stream type", [][]byte{cat(varints(0x21+0x1f*3), []byte("whatever"))}, false, 0},
