@@ -148,6 +148,8 @@ type testConn struct {
 	count   int // datagrams
 	ignored map[wire.FrameType]bool
 	tap     func(*scriptPacket)
+	cheated bool   // the script has changed what the engine counts
+	hello   []byte // the client's first message, where a script keeps it
 	// teaching: the second engine learns the engine's handshake bytes.
 	teaching bool
 	buf      []byte
@@ -261,6 +263,11 @@ func newTestConn(t testing.TB, side scriptSide, opts ...scriptOption) *testConn 
 		tc.halfHandshake(s)
 	}
 	tc.takeOver()
+	t.Cleanup(func() {
+		if err := tc.end.Audit(); err != nil && !t.Failed() && !tc.cheated {
+			t.Error(err)
+		}
+	})
 	return tc
 }
 
@@ -274,6 +281,9 @@ func (tc *testConn) start(s *scriptSetup) {
 	otherCfg.Server = tc.side == clientSide
 	accept := func(c *Conn) error {
 		if tc.side == serverSide {
+			if tc.conn != nil {
+				return nil // a packet of the script began another one
+			}
 			tc.conn = c
 			c.SetHandler(tc.h)
 			if s.onEngine != nil {
