@@ -153,6 +153,10 @@ func TestClientRefuses(t *testing.T) {
 }
 
 func TestCancelAndClose(t *testing.T) {
+	synctest.Test(t, testCancelAndClose)
+}
+
+func testCancelAndClose(t *testing.T) {
 	conn := serve(t, &hq.Server{FS: fstest.MapFS{"endless": {Data: make([]byte, 10<<20)}}}, h3test.Config{StreamLimit: 1})
 	ctx, cancel := context.WithCancel(t.Context())
 	r, err := hq.Get(ctx, conn, "/endless")
@@ -160,6 +164,7 @@ func TestCancelAndClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
+	synctest.Wait()
 	if _, err := io.Copy(io.Discard, r); !errors.Is(err, context.Canceled) {
 		t.Errorf("reading after cancel: %v", err)
 	}

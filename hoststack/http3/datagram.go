@@ -50,6 +50,22 @@ type Tunnel struct {
 // StreamID returns the request's stream ID.
 func (t *Tunnel) StreamID() uint64 { return t.id }
 
+// AwaitDatagrams waits until the peer's SETTINGS tell whether datagrams can be
+// sent, and returns ErrDatagramsUnavailable if they cannot.
+func (t *Tunnel) AwaitDatagrams(ctx context.Context) error {
+	select {
+	case <-t.s.peerReceived:
+	case <-t.end:
+		return net.ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if t.MaxDatagramSize() == 0 {
+		return ErrDatagramsUnavailable
+	}
+	return nil
+}
+
 // SendDatagram sends one HTTP/3 datagram. It does not wait and does not keep
 // b; like any datagram it may get lost.
 //

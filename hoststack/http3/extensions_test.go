@@ -229,6 +229,9 @@ func TestDatagrams(t *testing.T) {
 			handled <- context.Cause(r.Context())
 			return
 		}
+		if err := tunnel.AwaitDatagrams(r.Context()); err != nil {
+			t.Errorf("waiting for datagrams: %v", err)
+		}
 		w.WriteHeader(http.StatusOK)
 		_ = http.NewResponseController(w).Flush()
 		for {
