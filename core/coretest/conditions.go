@@ -40,7 +40,8 @@ type Conditions struct {
 	Drop func(p *Packet) bool
 }
 
-// Burst is Gilbert-Elliott loss: a good and a bad state with their own loss.
+// Burst is Gilbert-Elliott loss: a good and a bad state with their own loss. A
+// second without packets ends the bad state.
 // https://www.rfc-editor.org/rfc/rfc6534 calls its results loss episodes.
 type Burst struct {
 	Enter, Leave      float64 // probabilities of a change of state, per packet

@@ -34,6 +34,7 @@ type Link struct {
 	sim     *Sim
 	stream  uint64
 	bad     bool        // Burst is in its bad state
+	last    mono.Time   // when Burst last judged a packet
 	busy    mono.Time   // when the last packet in the queue is sent
 	leaving []mono.Time // when each packet in the queue is sent
 }
@@ -98,6 +99,10 @@ func (l *Link) send(p *Packet, next func(*Packet), tooBig func(mtu int)) {
 // lose decides about random and burst loss.
 func (l *Link) lose() bool {
 	if b := &l.Burst; b.Enter > 0 {
+		if l.sim.now.Sub(l.last) > time.Second {
+			l.bad = false // bursts are of the network's time, not of the sender's
+		}
+		l.last = l.sim.now
 		if l.bad {
 			l.bad = !l.chance(b.Leave)
 		} else {
