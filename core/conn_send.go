@@ -92,7 +92,7 @@ func (c *Conn) transmitData(now mono.Time, buf []byte, segments int, l encryptio
 // transmitPath writes a run of datagrams on p.
 func (c *Conn) transmitPath(now mono.Time, buf []byte, segments int, p *Path, l encryptionLevel) (Transmit, bool) {
 	rt := p.route
-	size := int(p.MTU)
+	size := min(int(p.MTU), len(buf))
 	if c.handshakeOngoing() {
 		size = min(size, int(c.config.InitialUDPPayload))
 	}

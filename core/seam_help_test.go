@@ -20,15 +20,17 @@ type lab struct {
 	client, server *Endpoint
 	c, s           *Conn // the two ends of the one connection
 
-	delay   time.Duration
-	rate    uint64 // bytes per second of each link and direction, 0 unlimited
-	queue   uint64 // bytes a link may queue before it drops
-	lost    func(d *labDatagram) bool
-	seen    func(d *labDatagram)
-	links   map[[2]netip.AddrPort]mono.Time // when each is free again
-	flights []labDatagram
-	buffer  []byte
-	segs    int
+	delay     time.Duration
+	rate      uint64 // bytes per second of each link and direction, 0 unlimited
+	queue     uint64 // bytes a link may queue before it drops
+	lost      func(d *labDatagram) bool
+	seen      func(d *labDatagram)
+	links     map[[2]netip.AddrPort]mono.Time // when each is free again
+	flights   []labDatagram
+	buffer    []byte
+	segs      int
+	flushWith func() // in place of flush
+	poison    bool   // spoil received buffers once they are the caller\'s again
 }
 
 type labDatagram struct {
@@ -127,6 +129,10 @@ func connected(t testing.TB, opts ...labOption) *lab {
 }
 
 func (l *lab) flush() {
+	if l.flushWith != nil {
+		l.flushWith()
+		return
+	}
 	var count [2]int
 	for i, e := range []*Endpoint{l.client, l.server} {
 		for {
@@ -195,6 +201,11 @@ func (l *lab) step() bool {
 			l.server.Receive(l.now, &d.Datagram)
 		} else {
 			l.client.Receive(l.now, &d.Datagram)
+		}
+		if l.poison {
+			for j := range d.Payload {
+				d.Payload[j] = 0xdd
+			}
 		}
 	}
 	l.client.EndBatch(l.now)
