@@ -57,7 +57,9 @@ func (r *Request) exchange(st *hoststack.Stream) (res Result, err error) {
 	if err := r.send(st, pick(r.Sent, &sent), &sent); err != nil {
 		return res, err
 	}
-	if !r.Until.IsZero() {
+	// What an endless upload has sent counts once the server has it all: its end
+	// of the stream is awaited.
+	if !r.Until.IsZero() && r.Upload != Endless {
 		if err := st.SetReadDeadline(r.Until); err != nil {
 			return res, err
 		}
