@@ -8,7 +8,7 @@ import (
 	"github.com/pquic-go/pquic/core/coretest"
 )
 
-// scenarios is how many random scenarios run: PQUIC_SCENARIOS, or 1,000.
+// scenarios is how many random scenarios run: PQUIC_SCENARIOS, or d.
 func scenarios(t *testing.T, d int) int {
 	if s := os.Getenv("PQUIC_SCENARIOS"); s != "" {
 		n, err := strconv.Atoi(s)
@@ -25,7 +25,7 @@ func scenarios(t *testing.T, d int) int {
 
 func TestRandomScenarios(t *testing.T) {
 	first := coretest.DefaultSeed()
-	for i := range scenarios(t, 1000) {
+	for i := range scenarios(t, 2000) {
 		coretest.RunRandom(t, first+uint64(i))
 	}
 }
