@@ -64,12 +64,12 @@ func (c *client) outcome(t target, res *download.Result, took time.Duration) *ou
 		u = res.Response.Request.URL // after redirections
 	}
 	if l := c.conn.link(hqrt.Authority(u)); l != nil {
-		out.negotiated = l.negotiated(proto)
+		out.negotiated = l.negotiated(proto, c.o.earlyData)
 	}
 	return out
 }
 
-func (l *link) negotiated(proto string) *negotiated {
+func (l *link) negotiated(proto string, early bool) *negotiated {
 	stats, state := l.conn.Stats(), l.conn.ConnectionState()
 	n := &negotiated{
 		Remote: l.conn.RemoteAddr().String(), Protocol: proto, QUICVersion: versionName(stats.Version),
@@ -79,7 +79,8 @@ func (l *link) negotiated(proto string) *negotiated {
 	if state.CurveID != 0 {
 		n.TLSCurve = state.CurveID.String()
 	}
-	if i := int(stats.EarlyDataState); i < len(earlyDataStates) {
+	// A handshake with a session always offers 0-RTT, whether it is used or not.
+	if i := int(stats.EarlyDataState); i < len(earlyDataStates) && early {
 		n.EarlyData = earlyDataStates[i]
 	}
 	return n

@@ -69,8 +69,10 @@ func run(ctx context.Context, o *options, targets []target, stdout, stderr io.Wr
 }
 
 // onSignal calls f at the first SIGINT or SIGTERM; the second ends the process
-// in the system's own way.
+// in the system's own way. That nobody reads standard output any more becomes
+// an error of the write.
 func onSignal(f func()) (stop func()) {
+	signal.Ignore(syscall.SIGPIPE)
 	c := make(chan os.Signal, 1)
 	done := make(chan struct{})
 	signal.Notify(c, os.Interrupt, syscall.SIGTERM)

@@ -24,6 +24,7 @@ import (
 	"github.com/pquic-go/pquic/cmd/internal/quicflags"
 	"github.com/pquic-go/pquic/cmd/internal/sdnotify"
 	"github.com/pquic-go/pquic/cmd/internal/webroot"
+	"github.com/pquic-go/pquic/core"
 	"github.com/pquic-go/pquic/hoststack"
 	"github.com/pquic-go/pquic/hoststack/hq"
 	"github.com/pquic-go/pquic/hoststack/http3"
@@ -209,11 +210,13 @@ func (s *server) accept(ctx context.Context) {
 
 func (s *server) serveConn(c *hoststack.Conn) {
 	start := time.Now()
-	protocol := c.ConnectionState().NegotiatedProtocol
+	// TLS itself tells only once the handshake is complete, which early data does
+	// not wait for.
+	protocol := ""
+	err := c.Do(func(cc *core.Conn) { protocol = cc.ALPN() })
 	s.counts.connection(protocol)
 	log := s.log.With("remote", c.RemoteAddr(), "alpn", protocol)
 	log.Debug("connection")
-	var err error
 	switch protocol {
 	case alpnH3:
 		err = s.h3.ServeConn(http3.NewConn(c))
@@ -224,6 +227,8 @@ func (s *server) serveConn(c *hoststack.Conn) {
 		if s.draining.Err() != nil {
 			_ = c.CloseWithError(0, "")
 		}
+	default:
+		_ = c.CloseWithError(0, "no application protocol was agreed on")
 	}
 	log.Debug("connection ended", "after", time.Since(start).Round(time.Microsecond), "why", err)
 }
