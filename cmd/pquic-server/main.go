@@ -37,8 +37,6 @@ type options struct {
 	quic         quicflags.Options
 }
 
-const defaultPort = 6121
-
 func app() *cli.App {
 	o := &options{
 		listen: "127.0.0.1:6121", port: -1, www: ".", alpn: []string{alpnH3, alpnHQ}, drain: 30 * time.Second,

@@ -32,7 +32,6 @@ type Link struct {
 	Stats LinkStats
 
 	sim     *Sim
-	stream  uint64
 	bad     bool        // Burst is in its bad state
 	last    mono.Time   // when Burst last judged a packet
 	busy    mono.Time   // when the last packet in the queue is sent

@@ -10,7 +10,6 @@ type NAT struct {
 	next  uint16
 	out   map[AddrPort]AddrPort // inner to outer
 	in    map[AddrPort]AddrPort // outer to inner
-	old   []netip.Addr
 	// Rebindings counts the changes so far.
 	Rebindings int
 	// Stable ends them: what asks for another is ignored.
