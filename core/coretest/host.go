@@ -48,11 +48,11 @@ type Host struct {
 
 // Counters count what a host's driver did.
 type Counters struct {
-	Advances                   uint64 // calls of Endpoint.Advance with a timer due
-	Batches                    uint64
-	DatagramsIn, DatagramsOut  uint64
-	Unroutable                 uint64
-	FirstActivity, LastSending mono.Time
+	Advances                  uint64 // calls of Endpoint.Advance with a timer due
+	Batches                   uint64
+	DatagramsIn, DatagramsOut uint64
+	Unroutable                uint64
+	LastSending               mono.Time
 }
 
 // NewHost returns a host whose endpoint has the given configuration; Random is
