@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pquic-go/pquic/core/mono"
@@ -141,6 +142,14 @@ func (c *Conn) mtuProbeSizeNative(a PathArg) Size {
 	if m.hi <= m.lo {
 		return Size{m.lo}
 	}
+	if w := c.congestionWindow(a).Bytes; m.hi > w {
+		// The ceiling waits for the window; a common size that fits it does not.
+		for _, s := range slices.Backward(commonSizes[:]) {
+			if s <= w && s > m.lo+mtuPrecision && s < m.hi {
+				return Size{s}
+			}
+		}
+	}
 	if m.hi == a.Path.MTUCeiling || m.hi-m.lo < 2*mtuPrecision {
 		return Size{m.hi}
 	}
@@ -168,7 +177,13 @@ func (c *Conn) transmitMTUProbe(now mono.Time, buf []byte, p *Path) (Transmit, b
 		m.done, m.ready = true, false
 		return Transmit{}, false
 	}
-	if p.Congestion.BytesInFlight+uint64(size) > c.congestionWindow(PathArg{p}).Bytes {
+	window := c.congestionWindow(PathArg{p}).Bytes
+	if uint64(size) > window {
+		if other := min(c.mtuProbeSize(PathArg{p}).Bytes, m.hi); other < uint64(size) && other > p.MTU {
+			m.sizeNext, m.tries, size = other, 0, int(other)
+		}
+	}
+	if p.Congestion.BytesInFlight+uint64(size) > window {
 		return Transmit{}, false // waits for the window like any other packet
 	}
 	if p.route.amplificationCredit() < uint64(size) {
