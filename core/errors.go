@@ -75,7 +75,7 @@ type TransportError struct {
 	FrameType wire.FrameType // the frame that provoked it; 0 when unknown
 	Reason    string
 	Remote    bool  // raised by the peer
-	Cause     error // what we know of it beyond the wire: a *protoops.PlugletError if a plugin failed
+	Cause     error // what we know of it beyond the wire: a *protoops.PlugletError if a plugin failed, crypto/tls's error if TLS did
 }
 
 // Unwrap returns Cause.

@@ -538,7 +538,8 @@ func (c *Conn) validateHandshakeRoute() {
 
 func (c *Conn) tlsError(err error) error { return c.tlsTransportError(err) }
 
-// tlsTransportError maps a TLS alert to its CRYPTO_ERROR.
+// tlsTransportError maps a TLS alert to its CRYPTO_ERROR; what crypto/tls or the
+// application's own verification said is its Cause.
 // https://www.rfc-editor.org/rfc/rfc9001#section-4.8
 func (c *Conn) tlsTransportError(err error) *TransportError {
 	var te *TransportError
@@ -547,9 +548,9 @@ func (c *Conn) tlsTransportError(err error) *TransportError {
 	}
 	var alert tls.AlertError
 	if errors.As(err, &alert) {
-		return &TransportError{Code: cryptoErrorBase + TransportErrorCode(alert), FrameType: wire.Crypto, Reason: err.Error()}
+		return &TransportError{Code: cryptoErrorBase + TransportErrorCode(alert), FrameType: wire.Crypto, Reason: err.Error(), Cause: err}
 	}
-	return &TransportError{Code: InternalError, FrameType: wire.Crypto, Reason: err.Error()}
+	return &TransportError{Code: InternalError, FrameType: wire.Crypto, Reason: err.Error(), Cause: err}
 }
 
 // queueNewToken gives a client an address-validation token for its next visit.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -121,10 +122,13 @@ func (o *options) preferAddress(ctx context.Context, cfg *hoststack.Config) erro
 func (o *options) preferredAddress(main *net.UDPAddr) (netip.AddrPort, error) {
 	if o.preferred != "" {
 		a, err := netip.ParseAddrPort(o.preferred)
-		if err != nil {
+		if err != nil || a.Port() == 0 {
 			return a, fmt.Errorf("--preferred %s: want an IP address and a port, such as 192.0.2.1:8443", o.preferred)
 		}
 		return a, nil
+	}
+	if main.Port == 0 {
+		return netip.AddrPort{}, errors.New("the port is not known yet that clients could move to: want --preferred ADDR:PORT")
 	}
 	port := uint16(main.Port) + 1
 	if ip, ok := netip.AddrFromSlice(main.IP); ok && !ip.IsUnspecified() {

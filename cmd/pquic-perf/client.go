@@ -123,7 +123,11 @@ func runClient(ctx context.Context, o *clientOptions, stdout, stderr io.Writer) 
 		fmt.Fprintf(stdout, "%s to %s: %s\n", o.scenario, o.target, o.plan())
 	}
 	m := &measurement{o: o, cfg: cfg}
-	if err := m.run(ctx); err != nil {
+	err = m.run(ctx)
+	if errors.Is(err, errInterrupted) {
+		return cliutil.Exit(cliutil.ExitInterrupted, errors.New("interrupted before anything was measured"))
+	}
+	if err != nil {
 		return err
 	}
 	if err := m.print(stdout); err != nil {
