@@ -47,11 +47,14 @@ func (r *Registry[S]) Detach(s S, a *Attachment) {
 func (r *Registry[S]) bind(s S, t *Table, a *Attachment, b *Binding) *hook {
 	k := &hook{pluglet: b.Pluglet, owner: a, anchor: b.Anchor}
 	k.stats = PlugletStats{Key: b.Key, Anchor: b.Anchor}
+	if p, ok := b.Pluglet.(Trusted); ok && b.Anchor.ReadOnly() {
+		k.trusted = p.ReadsOnly()
+	}
 	if op := r.find(b.Key); op != nil {
-		k.site = op.open(s, b.Key.Param)
+		k.site = op.open(s, b.Key)
 		k.release = func() { op.release(s, b.Key.Param) }
 	} else {
-		k.site = &t.declared[b.Key].hooks
+		k.site = &t.declared[b.Key].ch
 		k.release = func() { delete(t.declared, b.Key) }
 	}
 	k.site.add(k)

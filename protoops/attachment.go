@@ -23,6 +23,13 @@ func (s *PlugletStats) sample(ns int64) {
 	s.SampledTime += time.Duration(ns)
 }
 
+// counted returns the statistics without the calls still to come.
+func (k *hook) counted() PlugletStats {
+	s := k.stats
+	s.Calls -= uint64(k.express)
+	return s
+}
+
 // An Attachment is a plugin on one connection.
 type Attachment struct {
 	plugin   *Plugin
@@ -46,7 +53,7 @@ func (a *Attachment) Fault() *PlugletError { return a.fault }
 func (a *Attachment) Stats() []PlugletStats {
 	s := make([]PlugletStats, len(a.hooks))
 	for i, k := range a.hooks {
-		s[i] = k.stats
+		s[i] = k.counted()
 	}
 	return s
 }

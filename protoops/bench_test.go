@@ -33,8 +33,9 @@ func benchmarkRTT(b *testing.B, bindings ...Binding) {
 	s.log = nil
 	s.attach("bench", bindings...)
 	b.ReportAllocs()
+	c := s.testConn
 	for b.Loop() {
-		sinkRTT = s.updateRTT(sample)
+		sinkRTT = c.updateRTT(sample)
 	}
 }
 
@@ -64,6 +65,43 @@ func BenchmarkReplacedTyped(b *testing.B) {
 }
 
 func BenchmarkPre(b *testing.B) { benchmarkRTT(b, at(Pre, keyUpdateRTT, quiet)) }
+
+func quietAt(a Anchor, k Key) Binding { return trust(a, k, quiet) }
+
+func BenchmarkPreTrusted(b *testing.B) { benchmarkRTT(b, quietAt(Pre, keyUpdateRTT)) }
+
+func BenchmarkPrePostTrusted(b *testing.B) {
+	benchmarkRTT(b, quietAt(Pre, keyUpdateRTT), quietAt(Post, keyUpdateRTT))
+}
+
+func BenchmarkPostEightTrusted(b *testing.B) {
+	bindings := make([]Binding, 8)
+	for i := range bindings {
+		bindings[i] = quietAt(Post, keyUpdateRTT)
+	}
+	benchmarkRTT(b, bindings...)
+}
+
+func benchmarkEvent(b *testing.B, bindings ...Binding) {
+	s := newScript(b)
+	s.log = nil
+	s.attach("bench", bindings...)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.streamOpened(1)
+	}
+}
+
+func BenchmarkEventUnattached(b *testing.B) {
+	s := newScript(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.streamOpened(1)
+	}
+}
+
+func BenchmarkEventPost(b *testing.B)        { benchmarkEvent(b, at(Post, keyOpened, quiet)) }
+func BenchmarkEventPostTrusted(b *testing.B) { benchmarkEvent(b, quietAt(Post, keyOpened)) }
 
 func BenchmarkPreTimed(b *testing.B) {
 	s := newScript(b)

@@ -2,6 +2,7 @@ package protoops
 
 import (
 	"fmt"
+	"reflect"
 	"unsafe"
 )
 
@@ -16,7 +17,7 @@ import (
 // Reading an index that does not exist, or one of another kind, returns zero
 // and makes the pluglet fail.
 type Call struct {
-	h       *hooks
+	ch      *chain
 	subject any
 	err     error // makes the pluglet fail whatever it returns
 	mark    int   // length of the journal when the pluglet started
@@ -28,21 +29,23 @@ type Call struct {
 	decl    *declared // nil for an engine's operation
 }
 
-// typed is the typed half of a chain, as far as a Call needs it.
+// typed is one of the two structs of an operation: arguments or results.
 type typed struct {
 	layout *layout
 	live   unsafe.Pointer
-	box    boxer
+	seen   unsafe.Pointer // room for a copy that observers may scribble on
+	shown  bool           // there is a copy
 }
 
-// A boxer keeps one argument or result struct.
-type boxer interface {
-	// shown copies the live struct for an observer to look at.
-	shown() unsafe.Pointer
+// show copies the live struct for an observer to look at.
+func (s *typed) show() unsafe.Pointer {
+	s.shown = true
+	reflect.NewAt(s.layout.typ, s.seen).Elem().Set(reflect.NewAt(s.layout.typ, s.live).Elem())
+	return s.seen
 }
 
 // Key returns the operation being run.
-func (c *Call) Key() Key { return c.h.key }
+func (c *Call) Key() Key { return c.ch.key }
 
 // Anchor returns where the running pluglet is attached.
 func (c *Call) Anchor() Anchor { return c.anchor }
@@ -128,7 +131,7 @@ func (c *Call) handle(s *typed, i int) any {
 	if s.layout != nil && uint(i) < uint(len(s.layout.items)) && s.layout.items[i].kind == Ref {
 		base := s.live
 		if c.anchor.ReadOnly() {
-			base = s.box.shown()
+			base = s.show()
 		}
 		it := &s.layout.items[i]
 		return it.handle(unsafe.Add(base, it.off))
@@ -228,22 +231,23 @@ func (c *Call) Native() {
 	switch {
 	case c.anchor.ReadOnly():
 		c.fail(ErrReadOnly)
-	case c.h.native == nil:
+	case c.ch.native == nil:
 		c.fail(ErrNoNative)
-	case c.h.active == nil:
+	case c.ch.active == nil:
 		c.fail(ErrNotRunning)
 	default:
 		// What the engine does in there is not the pluglet's doing.
-		k := c.h.active
-		c.h.active = nil
-		c.h.native()
-		c.h.active = k
+		k := c.ch.active
+		c.ch.active = nil
+		c.ch.native()
+		c.ch.active = k
 	}
 }
 
-// fail makes the pluglet fail once it returns. The first reason stays.
+// fail makes the pluglet fail once it returns. The first reason stays. A Call
+// kept beyond its pluglet's end makes nobody fail.
 func (c *Call) fail(err error) {
-	if c.err == nil {
+	if c.err == nil && c.ch.active != nil {
 		c.err = err
 	}
 }
@@ -259,13 +263,28 @@ func ArgsOf[A any](c *Call) *A { return structOf[A](c, &c.in) }
 func ResultOf[R any](c *Call) *R { return structOf[R](c, &c.out) }
 
 func structOf[T any](c *Call, s *typed) *T {
-	b, ok := s.box.(*box[T])
-	if !ok {
+	if s.layout == nil || s.layout.typ != reflect.TypeFor[T]() {
 		return nil
 	}
-	if c.anchor.ReadOnly() {
-		b.copy = b.live
-		return &b.copy
+	live := (*T)(s.live)
+	if !c.anchor.ReadOnly() {
+		return live
 	}
-	return &b.live
+	s.shown = true
+	seen := (*T)(s.seen)
+	*seen = *live
+	return seen
 }
+
+// ArgsPointer returns where the argument struct of the operation lies, nil for
+// one that a plugin declared. Param.Offset is an offset into it.
+//
+// It is for hosts that hold their programs to the anchor's rights themselves:
+// under Pre and Post nothing may be written there, under Replace what is written
+// must be a legal value of its field. The memory is the operation's until the
+// pluglet returns.
+func (c *Call) ArgsPointer() unsafe.Pointer { return c.in.live }
+
+// ResultsPointer is ArgsPointer for the result struct: under Post what the body
+// answered, under Replace zeros to be filled in, under Pre zeros.
+func (c *Call) ResultsPointer() unsafe.Pointer { return c.out.live }

@@ -1,13 +1,10 @@
 package protoops
 
-import (
-	"runtime/debug"
-	"unsafe"
-)
+import "runtime/debug"
 
-// hooks is the untyped part of an operation's chain on one connection: what is
-// attached and what runs.
-type hooks struct {
+// A chain is what is attached to one operation of one connection, and what of
+// it runs. It does not know the types of arguments and results: see operation.
+type chain struct {
 	key     Key
 	table   *Table
 	replace *hook
@@ -15,44 +12,56 @@ type hooks struct {
 	post    []*hook
 
 	// Scratch, safe to keep here because an operation does not re-enter itself.
-	call    Call
-	running bool
-	outer   *hooks // the chain during which this one was started
-	active  *hook  // the pluglet running right now, nil while a body runs
-	native  func() // runs the native body for Call.Native
+	call     Call
+	running  bool
+	soiled   bool   // a call leaves something behind that has to be cleared
+	answered bool   // the native body has
+	outer    *chain // the chain during which this one was started
+	active   *hook  // the pluglet running right now, nil while a body runs
+	native   func() // runs the native body for Call.Native; nil if there is none
 }
 
 // A hook is one attached pluglet.
 type hook struct {
 	pluglet Pluglet
 	owner   *Attachment
-	site    *hooks
+	site    *chain
 	release func() // empties the slot if nothing is attached to it any more
 	anchor  Anchor
+	trusted bool // see ReadsOnly
+	// express counts down the calls of a trusted observer until the next one goes
+	// the long way. stats has them already.
+	express uint32
 	stats   PlugletStats
 }
 
-func (h *hooks) empty() bool { return h.replace == nil && len(h.pre) == 0 && len(h.post) == 0 }
+// expressCalls is how many calls of a trusted observer lie between two that are
+// eligible to be timed.
+const expressCalls = sampleEvery - 1
 
-func (h *hooks) add(k *hook) {
+func (ch *chain) empty() bool {
+	return ch.replace == nil && len(ch.pre) == 0 && len(ch.post) == 0
+}
+
+func (ch *chain) add(k *hook) {
 	switch k.anchor {
 	case Pre:
-		h.pre = append(h.pre, k)
+		ch.pre = append(ch.pre, k)
 	case Post:
-		h.post = append(h.post, k)
+		ch.post = append(ch.post, k)
 	default:
-		h.replace = k
+		ch.replace = k
 	}
 }
 
-func (h *hooks) remove(k *hook) {
+func (ch *chain) remove(k *hook) {
 	switch k.anchor {
 	case Pre:
-		h.pre = without(h.pre, k)
+		ch.pre = without(ch.pre, k)
 	case Post:
-		h.post = without(h.post, k)
+		ch.post = without(ch.post, k)
 	default:
-		h.replace = nil
+		ch.replace = nil
 	}
 }
 
@@ -65,48 +74,96 @@ func without(list []*hook, k *hook) []*hook {
 	return list
 }
 
-func (h *hooks) enter() {
-	h.running = true
-	h.outer = h.table.top
-	h.table.top = h
+func (ch *chain) enter() {
+	ch.running = true
+	ch.outer = ch.table.top
+	ch.table.top = ch
 }
 
-func (h *hooks) leave() {
-	t := h.table
-	h.running = false
-	t.top = h.outer
-	h.outer = nil
-	if t.top == nil && t.unsettled {
-		t.settle()
+func (ch *chain) leave() {
+	t := ch.table
+	ch.running, t.top, ch.outer = false, ch.outer, nil
+	if t.unsettled {
+		t.unwound()
 	}
 }
 
-// invoke runs one pluglet and applies the fault rule if it fails. inherited is
-// whether it was started by a pluglet that only observes.
-func (h *hooks) invoke(k *hook, inherited bool) error {
+// observe runs the pluglets of a list, which are all at anchor. inherited is
+// whether the operation was started by a pluglet that only observes.
+func (ch *chain) observe(list []*hook, anchor Anchor, inherited bool) {
+	t, c := ch.table, &ch.call
+	c.anchor, c.observes = anchor, true
+	t.pluglets++
+	for _, k := range list {
+		// The fault rule does all there is to do: an observer has no answer.
+		if k.express == 0 {
+			_ = ch.invoke(k)
+			continue
+		}
+		k.express--
+		c.mark = len(t.journal)
+		ch.active = k
+		if err := k.pluglet.Run(c); err != nil || c.err != nil {
+			_ = ch.done(k, err)
+		}
+	}
+	ch.active = nil
+	t.ended()
+}
+
+// run runs the body that a pluglet stands for.
+func (ch *chain) run(k *hook, inherited bool) error {
+	ch.call.anchor, ch.call.observes = k.anchor, inherited
+	ch.table.pluglets++
+	err := ch.invoke(k)
+	ch.table.ended()
+	return err
+}
+
+// ended notes that a pluglet, or a list of them, has ended.
+func (t *Table) ended() {
+	t.pluglets--
+	if len(t.journal) > 0 && t.pluglets == 0 {
+		t.commit()
+	}
+}
+
+// invoke runs one pluglet, guarded and now and then timed, and applies the fault
+// rule if it fails.
+func (ch *chain) invoke(k *hook) error {
 	if k.owner.fault != nil {
 		return ErrFailed
 	}
-	t, c := h.table, &h.call
-	c.anchor = k.anchor
-	c.observes = inherited || k.anchor.ReadOnly()
-	c.err = nil
+	t, c := ch.table, &ch.call
 	c.mark = len(t.journal)
-	h.active = k
-	t.pluglets++
+	ch.active = k
 	k.stats.Calls++
+	timed := k.stats.Calls%sampleEvery == 1
+	if k.trusted {
+		k.stats.Calls += expressCalls
+		k.express = expressCalls
+	}
 	var err error
-	if k.stats.Calls%sampleEvery == 1 && t.Clock != nil {
+	if timed && t.Clock != nil {
 		start := t.Clock()
 		err = protect(k.pluglet, c)
 		k.stats.sample(t.Clock() - start)
 	} else {
 		err = protect(k.pluglet, c)
 	}
-	h.active = nil
-	t.pluglets--
-	if err == nil {
-		err = c.err
+	ch.active = nil
+	return ch.done(k, err)
+}
+
+// done judges what a pluglet made of its call and applies the fault rule if it
+// failed.
+func (ch *chain) done(k *hook, err error) error {
+	c := &ch.call
+	if c.err != nil {
+		if err == nil {
+			err = c.err
+		}
+		c.err = nil
 	}
 	if err == nil && k.anchor == Replace {
 		err = c.out.layout.check(c.out.live)
@@ -117,10 +174,7 @@ func (h *hooks) invoke(k *hook, inherited bool) error {
 		err = ErrFailed
 	}
 	if err != nil {
-		return t.failed(h, k, err)
-	}
-	if t.pluglets == 0 && len(t.journal) > 0 {
-		t.commit()
+		return ch.table.failed(ch, k, err)
 	}
 	return nil
 }
@@ -140,88 +194,4 @@ func protect(p Pluglet, c *Call) (err error) {
 	err = p.Run(c)
 	returned = true
 	return err
-}
-
-func (h *hooks) observe(list []*hook, inherited bool) {
-	for _, k := range list {
-		// The fault rule has done all there is to do: an observer has no answer.
-		_ = h.invoke(k, inherited)
-	}
-}
-
-// A box keeps one argument or result struct beside the copy observers get.
-type box[T any] struct{ live, copy T }
-
-func (b *box[T]) shown() unsafe.Pointer {
-	b.copy = b.live
-	return unsafe.Pointer(&b.copy)
-}
-
-func (b *box[T]) clear() {
-	var zero T
-	b.live, b.copy = zero, zero
-}
-
-func (b *box[T]) typed(l *layout) typed {
-	return typed{layout: l, live: unsafe.Pointer(&b.live), box: b}
-}
-
-// A chain is all that is attached to one slot.
-type chain[A, R any] struct {
-	hooks
-	body     func(A) R
-	in       box[A]
-	out      box[R]
-	answer   R // the native body's, if answered
-	answered bool
-}
-
-func newChain[A, R any](k Key, t *Table, subject any, in, out *layout, body func(A) R) *chain[A, R] {
-	ch := &chain[A, R]{body: body}
-	ch.key, ch.table = k, t
-	ch.native = ch.runNative
-	ch.call = Call{h: &ch.hooks, subject: subject, in: ch.in.typed(in), out: ch.out.typed(out)}
-	return ch
-}
-
-func (ch *chain[A, R]) run(a A) R {
-	if ch.running {
-		ch.table.loop(&ch.hooks)
-		return ch.body(a)
-	}
-	ch.enter()
-	ch.answered = false
-	ch.in.live = a
-	ch.observe(ch.pre, false)
-	if ch.replace == nil {
-		ch.out.live = ch.body(a)
-	} else {
-		ch.runReplace(a)
-	}
-	ch.observe(ch.post, false)
-	r := ch.out.live
-	// Packets and paths must not outlive the call by being remembered here.
-	ch.in.clear()
-	ch.out.clear()
-	ch.leave()
-	return r
-}
-
-func (ch *chain[A, R]) runReplace(a A) {
-	if err := ch.invoke(ch.replace, false); err != nil {
-		if !ch.answered {
-			ch.answer = ch.body(a)
-		}
-		ch.out.live = ch.answer
-	}
-	// Observers see what the engine asked, not what a pluglet made of it.
-	ch.in.live = a
-}
-
-func (ch *chain[A, R]) runNative() {
-	if !ch.answered {
-		ch.answer = ch.body(ch.in.live)
-		ch.answered = true
-	}
-	ch.out.live = ch.answer
 }

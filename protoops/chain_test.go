@@ -3,6 +3,7 @@ package protoops
 import (
 	"bytes"
 	"testing"
+	"unsafe"
 )
 
 func (s *script) noting(what string) func(*Call) error {
@@ -293,8 +294,8 @@ func TestScratchForgets(t *testing.T) {
 	s := newScript(t)
 	s.attach("p", at(Pre, keyPickPath, func(c *Call) error { ArgsOf[pickArgs](c); return nil }))
 	s.pickPath(pickArgs{Packet: []byte("secret"), Paths: []*testPath{{}}})
-	ch := s.ops.pickPath.chain
-	if ch.in.live.Packet != nil || ch.in.copy.Packet != nil || ch.out.live.Path != nil {
+	o := (*operation[pickArgs, pickResult])(unsafe.Pointer(s.ops.pickPath.chain))
+	if o.in.Packet != nil || o.seenIn.Packet != nil || o.out.Path != nil {
 		t.Error("the chain keeps the packet or path of the last call")
 	}
 }

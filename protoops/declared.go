@@ -34,7 +34,7 @@ type Input struct {
 // declared is an operation that a plugin brought along. Its body is the replace
 // hook; when its plugin is detached the observers of others stay until theirs is.
 type declared struct {
-	hooks
+	ch      chain
 	args    words
 	results words
 	handles []any
@@ -46,8 +46,8 @@ func (t *Table) declare(b *Binding) {
 		return
 	}
 	d := new(declared)
-	d.key, d.table = b.Key, t
-	d.call.h, d.call.decl = &d.hooks, d
+	d.ch.key, d.ch.table = b.Key, t
+	d.ch.call.ch, d.ch.call.decl = &d.ch, d
 	if t.declared == nil {
 		t.declared = make(map[Key]*declared)
 	}
@@ -56,8 +56,8 @@ func (t *Table) declare(b *Binding) {
 
 // declarer returns the name of the plugin that declares k, or "".
 func (t *Table) declarer(k Key) string {
-	if d := t.declared[k]; d != nil && d.replace != nil {
-		return d.replace.owner.plugin.Name
+	if d := t.declared[k]; d != nil && d.ch.replace != nil {
+		return d.ch.replace.owner.plugin.Name
 	}
 	return ""
 }
@@ -85,14 +85,14 @@ func RunDeclaredWith(t *Table, s any, k Key, in Input) ([]uint64, error) {
 func (t *Table) callDeclared(s any, k Key, in *Input, application bool) ([]uint64, error) {
 	d := t.declared[k]
 	switch {
-	case d == nil || d.replace == nil:
+	case d == nil || d.ch.replace == nil:
 		return nil, fmt.Errorf("%w: %s", ErrUnknownOp, k)
-	case d.replace.anchor == Extern && !application:
+	case d.ch.replace.anchor == Extern && !application:
 		return nil, fmt.Errorf("%w: %s", ErrExternOnly, k)
 	case len(in.Words) > maxWords:
 		return nil, fmt.Errorf("%w: %s takes %d words", ErrTooMany, k, maxWords)
-	case d.running:
-		t.loop(&d.hooks)
+	case d.ch.running:
+		t.loop(&d.ch)
 		return nil, fmt.Errorf("%w: %s", ErrLoop, k)
 	}
 	return d.run(s, in, !application && t.observing())
@@ -104,22 +104,22 @@ func (t *Table) observing() bool {
 }
 
 func (d *declared) run(s any, in *Input, inherited bool) ([]uint64, error) {
-	d.enter()
-	d.call.subject = s
+	d.ch.enter()
+	d.ch.call.subject = s
 	d.args.n = copy(d.args.w[:], in.Words)
 	d.results.n = 0
 	d.handles = append(d.handles[:0], in.Handles...)
 	d.bytes = append(d.bytes[:0], in.Bytes...)
-	d.observe(d.pre, inherited)
-	err := d.invoke(d.replace, inherited)
+	d.ch.observe(d.ch.pre, Pre, inherited)
+	err := d.ch.run(d.ch.replace, inherited)
 	if err != nil {
 		d.results.n = 0
 	}
-	d.observe(d.post, inherited)
+	d.ch.observe(d.ch.post, Post, inherited)
 	clear(d.handles)
 	clear(d.bytes)
 	results := d.results.w[:d.results.n:d.results.n]
-	d.leave()
+	d.ch.leave()
 	if err != nil {
 		return nil, err
 	}

@@ -32,14 +32,15 @@ type Op[S Subject] struct {
 	info OpInfo
 	err  error // a mistake in the definition, told by NewRegistry
 
-	// peek returns what is attached for param, nil if nothing is.
-	peek func(s S, param uint64) (*hooks, error)
-	// open makes the chain if there is none.
-	open func(s S, param uint64) *hooks
-	// release empties the slot.
-	release func(s S, param uint64)
-	// slot returns the address of the slot, to tell slots apart; nil for a family.
-	slot func(s S) any
+	// site returns the slot of param, nil if a family has none for it now; the
+	// error is a mistake in the slot function.
+	site func(s S, param uint64) (*site, error)
+	// add makes the slot of a family's parameter, drop forgets it; nil for the
+	// others, whose slots are there for good.
+	add  func(s S, param uint64) *site
+	drop func(s S, param uint64)
+	// fresh makes an empty chain.
+	fresh func(s S, k Key) *chain
 	// excluded says which parameters a family does not take; nil: none.
 	excluded func(param uint64) bool
 }
@@ -74,26 +75,18 @@ func (op Op[S]) Info() OpInfo { return op.info }
 //
 // native may be nil if R is None: the operation then is a pure event.
 func Define[S Subject, A, R any](k Key, d Doc, slot func(S) *Slot[A, R], native func(S, A) R) Op[S] {
-	op, in, out := define[S, A, R](k, d, native)
+	op, in, out := describe[S](k, d, reflect.TypeFor[A](), reflect.TypeFor[R](), native == nil)
 	if slot == nil {
 		op.err = errors.Join(op.err, errors.New("no slot"))
 		return op
 	}
-	op.slot = func(s S) any { return slot(s) }
-	op.peek = func(s S, _ uint64) (*hooks, error) {
-		sl := slot(s)
-		if sl == nil {
-			return nil, errNilSlot
+	op.site = func(s S, _ uint64) (*site, error) {
+		if sl := slot(s); sl != nil {
+			return &sl.site, nil
 		}
-		if sl.chain == nil {
-			return nil, nil
-		}
-		return &sl.chain.hooks, nil
+		return nil, errNilSlot
 	}
-	op.open = func(s S, _ uint64) *hooks {
-		return openSlot(slot(s), k, s, in, out, native)
-	}
-	op.release = func(s S, _ uint64) { slot(s).chain = nil }
+	op.fresh = maker(in, out, native)
 	return op
 }
 
@@ -102,60 +95,53 @@ func Define[S Subject, A, R any](k Key, d Doc, slot func(S) *Slot[A, R], native 
 // native answers a parameter on which a plugin only observes, or whose plugin
 // failed. Parameters the engine does know have their own Define beside it.
 func DefineFamily[S Subject, A, R any](name string, d Doc, dynamic func(S) *Dynamic[A, R], native func(S, A) R) Op[S] {
-	op, in, out := define[S, A, R](Plain(name), d, native)
+	op, in, out := describe[S](Plain(name), d, reflect.TypeFor[A](), reflect.TypeFor[R](), native == nil)
 	op.info.Family = true
 	if dynamic == nil {
 		op.err = errors.Join(op.err, errors.New("no slots"))
 		return op
 	}
-	op.peek = func(s S, param uint64) (*hooks, error) {
+	op.site = func(s S, param uint64) (*site, error) {
 		dyn := dynamic(s)
 		if dyn == nil {
 			return nil, errNilSlot
 		}
-		if sl := dyn.Slot(param); sl != nil && sl.chain != nil {
-			return &sl.chain.hooks, nil
+		if sl := dyn.Slot(param); sl != nil {
+			return &sl.site, nil
 		}
 		return nil, nil
 	}
-	op.open = func(s S, param uint64) *hooks {
+	op.add = func(s S, param uint64) *site {
 		dyn := dynamic(s)
 		if *dyn == nil {
 			*dyn = make(Dynamic[A, R])
 		}
-		sl := dyn.Slot(param)
-		if sl == nil {
-			sl = new(Slot[A, R])
-			(*dyn)[param] = sl
-		}
-		return openSlot(sl, Key{name, param}, s, in, out, native)
+		sl := new(Slot[A, R])
+		(*dyn)[param] = sl
+		return &sl.site
 	}
-	op.release = func(s S, param uint64) {
-		dyn := dynamic(s)
-		if sl := dyn.Slot(param); sl != nil {
-			sl.chain = nil
-			delete(*dyn, param)
-		}
-	}
+	op.drop = func(s S, param uint64) { delete(*dynamic(s), param) }
+	op.fresh = maker(in, out, native)
 	return op
 }
 
 var errNilSlot = errors.New("slot function returned nil")
 
-func define[S Subject, A, R any](k Key, d Doc, native func(S, A) R) (op Op[S], in, out *layout) {
-	op.info = OpInfo{Key: k, Doc: d, Event: native == nil}
+// describe is the part of Define that does not depend on the types.
+func describe[S Subject](k Key, d Doc, args, results reflect.Type, event bool) (op Op[S], in, out *layout) {
+	op.info = OpInfo{Key: k, Doc: d, Event: event}
 	if !validName(k.Name) {
 		op.err = fmt.Errorf("%w %q", ErrName, k.Name)
 	}
-	if native == nil && reflect.TypeFor[R]() != reflect.TypeFor[None]() {
+	if event && results != reflect.TypeFor[None]() {
 		op.err = errors.Join(op.err, fmt.Errorf("%w, but results", ErrNoNative))
 	}
-	in, err := layoutOf(reflect.TypeFor[A]())
+	in, err := layoutOf(args)
 	if err != nil {
 		op.err = errors.Join(op.err, fmt.Errorf("arguments: %w", err))
 		return op, nil, nil
 	}
-	out, err = layoutOf(reflect.TypeFor[R]())
+	out, err = layoutOf(results)
 	if err != nil {
 		op.err = errors.Join(op.err, fmt.Errorf("results: %w", err))
 		return op, nil, nil
@@ -164,13 +150,46 @@ func define[S Subject, A, R any](k Key, d Doc, native func(S, A) R) (op Op[S], i
 	return op, in, out
 }
 
-func openSlot[S Subject, A, R any](sl *Slot[A, R], k Key, s S, in, out *layout, native func(S, A) R) *hooks {
-	if sl.chain == nil {
-		body := func(A) (r R) { return r }
+// maker returns what makes the chains of an operation.
+func maker[S Subject, A, R any](in, out *layout, native func(S, A) R) func(S, Key) *chain {
+	return func(s S, k Key) *chain {
+		var body func(A) R
 		if native != nil {
 			body = func(a A) R { return native(s, a) }
 		}
-		sl.chain = newChain(k, s.Operations(), s, in, out, body)
+		return newOperation(k, s.Operations(), s, in, out, body)
 	}
-	return &sl.chain.hooks
+}
+
+// peek returns what is attached for param, nil if nothing is.
+func (op *Op[S]) peek(s S, param uint64) (*chain, error) {
+	sl, err := op.site(s, param)
+	if sl == nil {
+		return nil, err
+	}
+	return sl.chain, nil
+}
+
+// open returns the chain of k, made if there is none.
+func (op *Op[S]) open(s S, k Key) *chain {
+	// The table comes first: asking for it may give the subject other slots.
+	s.Operations()
+	sl, _ := op.site(s, k.Param)
+	if sl == nil {
+		sl = op.add(s, k.Param)
+	}
+	if sl.chain == nil {
+		sl.chain = op.fresh(s, k)
+	}
+	return sl.chain
+}
+
+// release empties the slot of param.
+func (op *Op[S]) release(s S, param uint64) {
+	if sl, _ := op.site(s, param); sl != nil {
+		sl.chain = nil
+	}
+	if op.drop != nil {
+		op.drop(s, param)
+	}
 }

@@ -37,12 +37,12 @@ func (c *Call) Write64(p *uint64, v uint64) error { return c.write(unsafe.Pointe
 
 func (c *Call) write(p unsafe.Pointer, k Kind, v uint64) error {
 	switch {
-	case c.h.active == nil:
+	case c.ch.active == nil:
 		return ErrNotRunning
 	case c.observes:
 		return ErrReadOnly
 	}
-	if err := c.h.table.record(c.mark, p, k, c.h.active.owner); err != nil {
+	if err := c.ch.table.record(c.mark, p, k, c.ch.active.owner); err != nil {
 		return err
 	}
 	store(p, k, v)
@@ -93,7 +93,7 @@ func (t *Table) undo(mark int, owner *Attachment) {
 		}
 	}
 	t.journal = slices.Delete(j, mark, stay)
-	if t.pluglets == 0 {
+	if len(t.journal) == 0 {
 		t.commit()
 	}
 }

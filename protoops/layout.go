@@ -14,6 +14,10 @@ type Param struct {
 	Unit string
 	Doc  string
 	Type string // the Go type, for instance "*core.Path"
+	// Offset and Size, in bytes, say where it lies in the struct that
+	// Call.ArgsPointer or Call.ResultsPointer returns. A handle is a Go pointer
+	// there, two words if its Type is an interface.
+	Offset, Size uintptr
 	// Min and Max bound a scalar, both sign-extended if its kind is signed.
 	Min, Max uint64
 }
@@ -29,8 +33,10 @@ type item struct {
 
 // A layout is the shape of an argument or result struct as pluglets see it.
 type layout struct {
-	items  []item
-	ranged bool // some item is
+	typ      reflect.Type
+	items    []item
+	ranged   bool // some item is
+	pointers bool // the struct keeps other memory alive
 }
 
 var durationType = reflect.TypeFor[time.Duration]()
@@ -38,7 +44,7 @@ var durationType = reflect.TypeFor[time.Duration]()
 // layoutOf describes t: the exported fields of a struct in declaration order,
 // those of a nested struct in its place, or t itself as a sole item "value".
 func layoutOf(t reflect.Type) (*layout, error) {
-	l := new(layout)
+	l := &layout{typ: t, pointers: hasPointers(t)}
 	var err error
 	if t.Kind() == reflect.Struct {
 		err = l.addStruct(t, 0, "")
@@ -56,6 +62,22 @@ func layoutOf(t reflect.Type) (*layout, error) {
 		seen[it.Name] = true
 	}
 	return l, nil
+}
+
+// hasPointers reports whether a t keeps other memory alive, in hidden fields too.
+func hasPointers(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if hasPointers(t.Field(i).Type) {
+				return true
+			}
+		}
+		return false
+	case reflect.Array:
+		return t.Len() > 0 && hasPointers(t.Elem())
+	}
+	return kindOf(t) == 0
 }
 
 func (l *layout) addStruct(t reflect.Type, base uintptr, prefix string) error {
@@ -105,7 +127,7 @@ func (l *layout) add(t reflect.Type, off uintptr, name string, tag reflect.Struc
 	if it.kind == 0 {
 		return fmt.Errorf("%w: pluglets cannot be given a %s", ErrType, t)
 	}
-	it.Param = Param{Name: name, Kind: it.kind.String(), Unit: tag.Get("unit"), Doc: tag.Get("doc"), Type: t.String()}
+	it.Param = Param{Name: name, Kind: it.kind.String(), Unit: tag.Get("unit"), Doc: tag.Get("doc"), Type: t.String(), Offset: off, Size: t.Size()}
 	if it.Unit == "" && t == durationType {
 		it.Unit = "ns"
 	}

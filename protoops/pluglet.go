@@ -11,6 +11,17 @@ type PlugletFunc func(*Call) error
 // Run calls f.
 func (f PlugletFunc) Run(c *Call) error { return f(c) }
 
+// A Trusted pluglet may be run as an observer without the guards that Go code
+// from anywhere needs. It is for hosts of bytecode, for which an anchor's rights
+// and faults are their own trade.
+type Trusted interface {
+	Pluglet
+	// ReadsOnly reports whether Run, under Pre and Post, writes nothing that it
+	// reaches through its Call, and never panics. It is asked once, when the
+	// pluglet is attached. Elsewhere the pluglet is run like any other.
+	ReadsOnly() bool
+}
+
 // A Binding says where one pluglet of a plugin attaches.
 type Binding struct {
 	Key     Key

@@ -45,7 +45,7 @@ func (r *Registry[S]) add(op *Op[S]) error {
 		return op.err
 	}
 	k := op.info.Key
-	if op.open == nil {
+	if op.site == nil {
 		return errors.New("not made by Define")
 	}
 	// A plain operation and a family of its name would share one Key.
@@ -100,7 +100,7 @@ func (r *Registry[S]) has(name string) bool {
 // a mistake in a slot function that NewRegistry cannot see.
 func (r *Registry[S]) Check(s S) error {
 	var errs []error
-	seen := make(map[any]Key)
+	seen := make(map[*site]Key)
 	for _, info := range r.infos {
 		if info.Family {
 			op := r.families[info.Key.Name]
@@ -114,7 +114,7 @@ func (r *Registry[S]) Check(s S) error {
 			errs = append(errs, fmt.Errorf("operation %q: %w", info.Key, err))
 			continue
 		}
-		slot := op.slot(s)
+		slot, _ := op.site(s, info.Key.Param)
 		if other, dup := seen[slot]; dup {
 			errs = append(errs, fmt.Errorf("operations %q and %q share a slot", other, info.Key))
 		}

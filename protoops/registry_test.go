@@ -26,9 +26,9 @@ func TestOps(t *testing.T) {
 	want(t, "doc", info.Doc.Summary, "folds a sample in")
 	want(t, "number of arguments", len(info.Args), 3)
 	want(t, "argument", info.Args[0], Param{Name: "latest_rtt", Kind: "i64", Unit: "ns", Doc: "the sample",
-		Type: "time.Duration", Max: 1<<63 - 1})
+		Type: "time.Duration", Size: 8, Max: 1<<63 - 1})
 	want(t, "unit of a Duration", info.Args[1].Unit, "ns")
-	want(t, "result", info.Results[2], Param{Name: "shift", Kind: "i8", Type: "int8", Min: ^uint64(127), Max: 127})
+	want(t, "result", info.Results[2], Param{Name: "shift", Kind: "i8", Type: "int8", Offset: 12, Size: 1, Min: ^uint64(127), Max: 127})
 
 	info, ok = testRegistry.Lookup(keyParseNew)
 	want(t, "a family answers for its parameters", ok && info.Family, true)

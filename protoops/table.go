@@ -21,7 +21,7 @@ type Table struct {
 	// pluglet call in 1,024. Nil means never.
 	Clock func() int64
 
-	top         *hooks // the innermost running chain
+	top         *chain // the innermost running chain
 	pluglets    int    // how many pluglets run inside one another
 	journal     []entry
 	attachments []*Attachment
@@ -50,36 +50,49 @@ func (t *Table) Attachments() []*Attachment { return append([]*Attachment(nil), 
 
 // failed applies the fault rule to k, which ran in h, up to the point where the
 // chain has to unwind first.
-func (t *Table) failed(h *hooks, k *hook, err error) *PlugletError {
+func (t *Table) failed(ch *chain, k *hook, err error) *PlugletError {
 	// A panic that came through nested chains left them marked as running.
-	for t.top != h {
+	for t.top != ch {
 		n := t.top
 		t.top = n.outer
-		n.running, n.active, n.outer = false, nil, nil
+		n.running, n.active, n.outer, n.call.err = false, nil, nil, nil
 	}
 	a := k.owner
-	t.undo(h.call.mark, a)
-	e := &PlugletError{Plugin: a.plugin.Name, Key: h.key, Anchor: k.anchor, Err: err, Owned: a.plugin.Owned}
+	t.undo(ch.call.mark, a)
+	e := &PlugletError{Plugin: a.plugin.Name, Key: ch.key, Anchor: k.anchor, Err: err, Owned: a.plugin.Owned}
 	if a.fault == nil {
 		a.fault = e
 		t.faults = append(t.faults, e)
 		t.detaching = append(t.detaching, a)
 		t.unsettled = true
+		for _, k := range a.hooks {
+			k.stats = k.counted() // none of them runs again
+			k.express, k.trusted = 0, false
+		}
 	}
 	return e
 }
 
-// loop blames the pluglet that made h run again while it was running. If no
-// pluglet runs inside h the engine itself recursed, which is nobody's fault here.
-func (t *Table) loop(h *hooks) {
+// loop blames the pluglet that made ch run again while it was running. If no
+// pluglet runs inside ch the engine itself recursed, which is nobody's fault here.
+func (t *Table) loop(ch *chain) {
 	for n := t.top; n != nil; n = n.outer {
 		if n.active != nil {
-			n.call.fail(fmt.Errorf("%w: %s", ErrLoop, h.key))
+			n.call.fail(fmt.Errorf("%w: %s", ErrLoop, ch.key))
 			return
 		}
-		if n == h {
+		if n == ch {
 			return
 		}
+	}
+}
+
+// unwound settles what was left for the end of the outermost chain.
+//
+//go:noinline
+func (t *Table) unwound() {
+	if t.top == nil {
+		t.settle()
 	}
 }
 
