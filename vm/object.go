@@ -51,6 +51,8 @@ type Function struct {
 	Section string // ELF section that holds it
 	Start   int    // first slot
 	End     int    // slot after the last
+	// Prototype is the declaration in C, if the object has type information.
+	Prototype string
 }
 
 // A Program is an entry point: a global function outside .text, named by its
