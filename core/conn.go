@@ -136,7 +136,8 @@ type ConnHandler interface {
 	StreamOpened(c *Conn, s *Stream)
 	// StreamReadable: s.RecvFIFO() has new bytes, or its end is known.
 	StreamReadable(c *Conn, s *Stream)
-	// StreamWritable: acknowledged bytes left s.SendFIFO().
+	// StreamWritable: acknowledged bytes left s.SendFIFO(), or the end of the
+	// stream was acknowledged.
 	StreamWritable(c *Conn, s *Stream)
 	// StreamReset: the peer abandoned sending with code.
 	StreamReset(c *Conn, s *Stream, code uint64)

@@ -585,7 +585,7 @@ func (c *Conn) streamFate(r *frameRecord, acked bool) {
 		return
 	}
 	released, done := s.sendHalf.Acked(r.off, int(r.n), r.fin)
-	if released && c.handler != nil {
+	if (released || done) && c.handler != nil {
 		c.handler.StreamWritable(c, s)
 	}
 	if done {

@@ -32,6 +32,9 @@ type Conn struct {
 	bidi, uni   streamQueue // opened by the peer, not yet accepted
 	openBidi    limitQueue  // goroutines waiting for the peer's stream limit
 	openUni     limitQueue
+	hold        hold
+	drains      drainQueue
+	migrating   atomic.Bool   // Migrate is under way
 	unreported  atomic.Uint64 // bytes read on all streams since the worker was last made to look
 	streamStep  uint64        // credit worth telling the worker of at once: one stream's
 	connStep    uint64        // all streams'
@@ -119,6 +122,7 @@ func (c *Conn) open(ctx context.Context, bidi bool) (*Stream, error) {
 			ticket = q.ticket()
 			continue
 		}
+		c.endHold() // what is held may be what lets the peer allow more
 		select {
 		case <-ticket:
 		case <-c.ended:
@@ -304,27 +308,33 @@ func (e *connEvents) StreamReadable(_ *core.Conn, s *core.Stream) {
 }
 
 func (e *connEvents) StreamWritable(_ *core.Conn, s *core.Stream) {
+	e.drains.signal()
 	if st, ok := s.User.(*Stream); ok && st.writer.waiting() && st.writable() {
 		st.writer.queue(&e.w.writers)
 	}
 }
 
-func (e *connEvents) StreamReset(_ *core.Conn, s *core.Stream, _ uint64) {
+func (e *connEvents) StreamReset(_ *core.Conn, s *core.Stream, code uint64) {
+	e.drains.signal()
 	// The FIFO carries the code, behind the bytes still to be delivered.
 	if st, ok := s.User.(*Stream); ok {
+		st.aborted(&StreamError{ID: st.id, Code: code, Remote: true})
 		st.reader.queue(&e.w.readers)
 	}
 }
 
 func (e *connEvents) StreamStopped(_ *core.Conn, s *core.Stream, code uint64) {
+	e.drains.signal()
 	if st, ok := s.User.(*Stream); ok {
 		var err error = &StreamError{ID: st.id, Code: code, Remote: true}
 		st.writeErr.CompareAndSwap(nil, &err)
+		st.aborted(err)
 		st.writer.queue(&e.w.writers)
 	}
 }
 
 func (e *connEvents) StreamClosed(_ *core.Conn, s *core.Stream) {
+	e.drains.signal()
 	if st, ok := s.User.(*Stream); ok {
 		st.forget()
 		st.reader.queue(&e.w.readers)

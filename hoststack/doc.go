@@ -22,7 +22,7 @@
 //	the loop                         worker.go, inbox.go, spin.go
 //	how timers are kept              finetimer_linux.go, clock.go
 //	where applications sleep         waiter.go
-//	what an application calls        listener.go, dial.go, conn.go, stream.go
+//	what an application calls        listener.go, dial.go, conn.go, conn_hold.go, conn_migrate.go, stream.go
 //	limits, keys and counters        limits.go, keys.go, stats.go
 //	certificates                     certstore.go, selfsigned.go, keylog.go
 //

@@ -1,14 +1,81 @@
 package hoststack
 
 import (
-	"context"
 	"io"
 	"net/netip"
+	"runtime"
 	"sync"
 	"testing"
 
 	"github.com/pquic-go/pquic/core"
 )
+
+// waitFor waits until f holds.
+func waitFor(t testing.TB, f func() bool) {
+	t.Helper()
+	for ctx := testContext(t); !f(); runtime.Gosched() {
+		if ctx.Err() != nil {
+			t.Fatal("what the test waits for did not happen")
+		}
+	}
+}
+
+// earlyEnds are a server and a client that has a ticket of it, good for 0-RTT.
+type earlyEnds struct {
+	l      *Listener
+	client *Config
+}
+
+// newEarly makes them; unless accept is set, the server will reject early data.
+func newEarly(t *testing.T, accept bool) *earlyEnds {
+	t.Helper()
+	cfg := serverConfig()
+	cfg.Core.Allow0RTT = true
+	cfg.Early = true
+	e := &earlyEnds{l: listen(t, cfg, echo), client: clientConfig()}
+	cache := newSessionCache()
+	e.client.TLS.ClientSessionCache = cache
+	roundTrip(t, dial(t, e.l, e.client), []byte("first"))
+	cache.wait(t)
+	if !accept {
+		// Other limits than the ticket promises make it worthless.
+		for _, w := range e.l.workers {
+			w.do(func() {
+				changed := e.l.cfg.Core
+				changed.MaxBidiStreams = 7
+				changed.TLS = e.l.cfg.TLS
+				if err := w.ep.SetConfig(&changed); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	return e
+}
+
+// dial begins a connection whose handshake cannot go on before goOn is called:
+// the server's workers are held.
+func (e *earlyEnds) dial(t *testing.T) (c *Conn, goOn func()) {
+	t.Helper()
+	released := make(chan struct{})
+	var held, ended sync.WaitGroup
+	for _, w := range e.l.workers {
+		held.Add(1)
+		ended.Go(func() { w.do(func() { held.Done(); <-released }) })
+	}
+	held.Wait()
+	goOn = sync.OnceFunc(func() {
+		close(released)
+		ended.Wait()
+	})
+	t.Cleanup(goOn)
+	c, err := DialEarly(testContext(t), "udp", e.l.Addr().String(), e.client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.CloseWithError(0, "") })
+	return c, goOn
+}
 
 // TestEarlyData: with a ticket, Dial returns before the handshake is complete
 // and the server reads what is sent then.
@@ -16,80 +83,27 @@ func TestEarlyData(t *testing.T) {
 	for _, v := range []struct {
 		name   string
 		accept bool
-	}{{"accepted", true}, {"rejected", false}} {
+		state  uint32
+	}{{"accepted", true, 2}, {"rejected", false, 3}} {
 		t.Run(v.name, func(t *testing.T) {
-			cfg := serverConfig()
-			cfg.Core.Allow0RTT = true
-			cfg.Early = true
-			l, err := Listen(context.Background(), "udp", "127.0.0.1:0", cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			go func() {
-				for {
-					c, err := l.Accept(context.Background())
-					if err != nil {
-						return
-					}
-					go echo(c)
-				}
-			}()
-			client := clientConfig()
-			cache := newSessionCache()
-			client.TLS.ClientSessionCache = cache
-			roundTrip(t, dial(t, l, client), []byte("first"))
-			cache.wait(t)
-			if !v.accept {
-				// Other limits than the ticket promises make it worthless.
-				for _, w := range l.workers {
-					w.do(func() {
-						changed := l.cfg.Core
-						changed.MaxBidiStreams = 7
-						changed.TLS = l.cfg.TLS
-						if err := w.ep.SetConfig(&changed); err != nil {
-							t.Error(err)
-						}
-					})
-				}
-			}
-			// The handshake cannot go on while the workers are held.
-			release := make(chan struct{})
-			var held, ended sync.WaitGroup
-			for _, w := range l.workers {
-				held.Add(1)
-				ended.Go(func() { w.do(func() { held.Done(); <-release }) })
-			}
-			held.Wait()
-			c, err := DialEarly(testContext(t), "udp", l.Addr().String(), client)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.CloseWithError(0, "")
+			c, goOn := newEarly(t, v.accept).dial(t)
 			s, err := c.OpenStream(testContext(t))
 			if err != nil {
 				t.Fatal(err)
 			}
-			sent := c.Stats().ZeroRTTSent
-			if _, err := s.Write([]byte("early")); err != nil {
+			if _, err := s.WriteFinal([]byte("early")); err != nil {
 				t.Fatal(err)
 			}
-			s.CloseWrite()
-			c.Stats() // what is written before has been sent by the next call
-			if c.Stats().ZeroRTTSent == sent {
-				t.Error("nothing was sent in 0-RTT")
-			}
-			close(release)
-			ended.Wait()
+			waitFor(t, func() bool { return c.Stats().ZeroRTTSent > 0 })
+			goOn()
 			if b, err := io.ReadAll(s); err != nil || string(b) != "early" {
 				t.Errorf("%q, %v", b, err)
 			}
 			if err := c.WaitHandshake(testContext(t)); err != nil {
 				t.Fatal(err)
 			}
-			state := c.Stats().EarlyDataState
-			if want := map[bool]uint32{true: 2, false: 3}[v.accept]; state != want {
-				t.Errorf("early data state %d, want %d", state, want)
+			if state := c.Stats().EarlyDataState; state != v.state {
+				t.Errorf("early data state %d, want %d", state, v.state)
 			}
 		})
 	}
@@ -99,14 +113,7 @@ func TestEarlyData(t *testing.T) {
 // is gone goes on from the one the route has now.
 func TestLocalAddressChange(t *testing.T) {
 	l := listen(t, serverConfig(), echo)
-	tr, err := NewTransport("udp4", "0.0.0.0:0", &Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tr.Close()
-	if !tr.Features().PktInfo {
-		t.Skip("this datapath does not choose sources")
-	}
+	tr := anyAddress(t)
 	cfg := clientConfig()
 	cfg.Transport = tr
 	c := dial(t, l, cfg)

@@ -48,6 +48,9 @@ type Stream struct {
 	writeLimit deadline
 	writeErr   atomic.Pointer[error] // by Reset, STOP_SENDING, a lost stream
 	writeDone  atomic.Bool           // CloseWrite was called
+
+	onAbort  atomic.Pointer[func(error)] // set by NotifyAbort, until it is called
+	abortErr atomic.Pointer[error]       // the peer's RESET_STREAM or STOP_SENDING
 }
 
 // What the application did to a stream, for the worker to tell the engine.
@@ -90,6 +93,9 @@ var _ net.Conn = (*Stream)(nil)
 // once, else with whatever the worker does next.
 func (s *Stream) mark(bits uint32, urgent bool) {
 	if s.dirty.Or(bits) == 0 {
+		if bits == didWrite && s.conn.hold.keep(s) {
+			return
+		}
 		s.conn.w.inbox.push(&s.note)
 	}
 	if urgent {

@@ -75,6 +75,21 @@ func (s *Stream) readEnd() error {
 	return nil
 }
 
+// ReadEnded reports whether the peer ended the stream cleanly and every byte
+// was read. The end counts as seen then: Read need not be called to get io.EOF.
+func (s *Stream) ReadEnded() bool {
+	if s.recv == nil || !s.recv.Closed() || s.recv.Len() > 0 {
+		return false
+	}
+	if _, reset := s.recv.ResetCode(); reset {
+		return false
+	}
+	s.readMu.Lock()
+	defer s.readMu.Unlock()
+	s.end()
+	return true
+}
+
 // end tells the engine once that the application has seen the end, so that it
 // can retire the stream.
 func (s *Stream) end() {

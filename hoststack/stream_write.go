@@ -11,7 +11,20 @@ import (
 // after CloseWrite, a *ConnError if the connection has ended, or
 // os.ErrDeadlineExceeded; n bytes of p were accepted then. Accepted bytes are
 // kept until the peer has acknowledged them.
-func (s *Stream) Write(p []byte) (n int, err error) {
+func (s *Stream) Write(p []byte) (n int, err error) { return s.write(p, nil, false) }
+
+// WriteFinal writes p and ends the sending half, as Write and CloseWrite do,
+// but in one step: the last bytes and the end leave in one packet.
+func (s *Stream) WriteFinal(p []byte) (n int, err error) { return s.write(p, nil, true) }
+
+// WriteGather writes a and then b, as Write does, but in one step: a short a,
+// such as the header of a frame, does not leave in a packet of its own. n counts
+// the bytes of both.
+func (s *Stream) WriteGather(a, b []byte) (n int, err error) { return s.write(a, b, false) }
+
+// write writes a and b and, if fin, ends the sending half. The engine hears of
+// what fits the FIFO at once.
+func (s *Stream) write(a, b []byte, fin bool) (n int, err error) {
 	if s.send == nil {
 		return 0, errNoWrite
 	}
@@ -21,18 +34,32 @@ func (s *Stream) Write(p []byte) (n int, err error) {
 		if err := s.writeEnd(); err != nil {
 			return n, err
 		}
-		k := s.send.Write(p[n:])
+		k := s.send.Write(a)
+		a = a[k:]
+		if len(a) == 0 && len(b) > 0 {
+			m := s.send.Write(b)
+			b = b[m:]
+			k += m
+		}
 		n += k
+		if len(a)+len(b) == 0 {
+			break
+		}
 		if k > 0 {
 			s.mark(didWrite, true)
-		}
-		if n == len(p) {
-			return n, nil
-		}
-		if k == 0 {
-			s.awaitWritable(len(p) - n)
+		} else {
+			s.awaitWritable(len(a) + len(b))
 		}
 	}
+	if fin {
+		s.writeDone.Store(true)
+		s.send.CloseWrite()
+		s.writeLimit.stop()
+	}
+	if fin || n > 0 {
+		s.mark(didWrite, true)
+	}
+	return n, nil
 }
 
 // writeEnd reports why nothing can be written, nil if something may.
@@ -52,6 +79,7 @@ func (s *Stream) writeEnd() error {
 // awaitWritable sleeps until want bytes are free, or half of the FIFO: waking
 // a writer for each acknowledgment would cost more than it brings.
 func (s *Stream) awaitWritable(want int) {
+	s.conn.endHold()
 	s.writeWants.Store(int64(min(want, s.send.Limit()/2)))
 	w := s.writer.arm()
 	if s.writable() || s.writeEnd() != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"time"
 
 	"github.com/pquic-go/pquic/core"
 	"github.com/pquic-go/pquic/hoststack"
@@ -119,38 +118,8 @@ func (c *quicConn) Ping() {
 	_ = c.c.Do(func(cc *core.Conn) { cc.Ping(cc.Now()) })
 }
 
-// drainPoll is how often Drain looks at the engine.
-const drainPoll = 5 * time.Millisecond
-
 // Drain implements Drainer.
-func (c *quicConn) Drain(ctx context.Context) error {
-	if d, ok := any(c.c).(Drainer); ok {
-		return d.Drain(ctx)
-	}
-	ticker := time.NewTicker(drainPoll)
-	defer ticker.Stop()
-	for {
-		done := false
-		err := c.c.Do(func(cc *core.Conn) {
-			v := cc.View()
-			inFlight := uint64(0)
-			for _, p := range cc.Paths() {
-				inFlight += p.Congestion.BytesInFlight
-			}
-			// A request stream is forgotten once everything sent on it is
-			// acknowledged; those that go one way stay.
-			done = inFlight == 0 && v.StreamsOpen <= v.StreamsOpenedUni+v.StreamsAcceptedUni
-		})
-		if err != nil || done {
-			return c.convert(err)
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
+func (c *quicConn) Drain(ctx context.Context) error { return c.convert(c.c.Drain(ctx)) }
 
 // A quicStream is a Stream over UDP: the errors are this package's, the rest
 // passes through.
@@ -162,6 +131,9 @@ type quicStream struct {
 var (
 	_ Stream        = (*quicStream)(nil)
 	_ FinalWriter   = (*quicStream)(nil)
+	_ GatherWriter  = (*quicStream)(nil)
+	_ EndTeller     = (*quicStream)(nil)
+	_ AbortNotifier = (*quicStream)(nil)
 	_ io.ReaderFrom = (*quicStream)(nil)
 	_ io.WriterTo   = (*quicStream)(nil)
 )
@@ -207,47 +179,23 @@ func (s *quicStream) CloseWrite() error {
 
 // WriteFinal implements FinalWriter.
 func (s *quicStream) WriteFinal(p []byte) (int, error) {
-	if fw, ok := any(s.Stream).(FinalWriter); ok {
-		n, err := fw.WriteFinal(p)
-		if err != nil {
-			err = s.c.convert(err)
-		}
-		return n, err
-	}
-	n, err := s.Write(p)
-	if err == nil {
-		err = s.CloseWrite()
+	n, err := s.Stream.WriteFinal(p)
+	if err != nil {
+		err = s.c.convert(err)
 	}
 	return n, err
 }
 
 // WriteGather implements GatherWriter.
 func (s *quicStream) WriteGather(a, b []byte) (int, error) {
-	if gw, ok := any(s.Stream).(GatherWriter); ok {
-		n, err := gw.WriteGather(a, b)
-		if err != nil {
-			err = s.c.convert(err)
-		}
-		return n, err
-	}
-	n, err := s.Write(a)
-	if err == nil {
-		var m int
-		m, err = s.Write(b)
-		n += m
+	n, err := s.Stream.WriteGather(a, b)
+	if err != nil {
+		err = s.c.convert(err)
 	}
 	return n, err
 }
 
-// ReadEnded implements EndTeller.
-func (s *quicStream) ReadEnded() bool {
-	t, ok := any(s.Stream).(EndTeller)
-	return ok && t.ReadEnded()
-}
-
 // NotifyAbort implements AbortNotifier.
 func (s *quicStream) NotifyAbort(f func(error)) {
-	if n, ok := any(s.Stream).(AbortNotifier); ok {
-		n.NotifyAbort(func(err error) { f(s.c.convert(err)) })
-	}
+	s.Stream.NotifyAbort(func(err error) { f(s.c.convert(err)) })
 }
