@@ -237,7 +237,7 @@ func (c *Conn) receiveClosing(_ mono.Time, d *Datagram) {
 	if c.v.State != StateClosing {
 		return
 	}
-	c.path0.route.received += uint64(len(d.Payload))
+	c.path0.route.credit(d)
 	c.close.received++
 	if c.close.received >= c.close.answerAt {
 		c.close.answerAt = 2 * c.close.received

@@ -101,7 +101,7 @@ func (c *Conn) receive(now mono.Time, d *Datagram, dst wire.ConnID, pathID uint6
 		c.drop(dropAddress, len(d.Payload))
 		return
 	}
-	rt.received += uint64(len(d.Payload))
+	rt.credit(d)
 	b := d.Payload
 	for len(b) > 0 && c.v.State < StateClosing {
 		n := c.receivePacket(now, d, b, p, rt, dst)

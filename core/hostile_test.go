@@ -81,6 +81,35 @@ func TestHostileAmplification(t *testing.T) {
 	}
 }
 
+// During the handshake a server hears other addresses and does not answer them.
+// What comes from there buys nothing for the one it sends to, which may be
+// somebody's who never asked.
+func TestHostileAmplificationByOthers(t *testing.T) {
+	for _, closing := range []bool{false, true} {
+		tc := newTestConn(t, serverSide, takeOver(stageInitial), engineConfig(func(c *Config) { c.HandshakeTimeout = time.Hour }))
+		tc.write(&scriptPacket{level: levelInitial, frames: []any{wire.CryptoFrame{Data: tc.peerCrypto(levelInitial)}}, pad: 1200})
+		if closing {
+			tc.conn.Close(tc.now, 1, "")
+		}
+		tc.flush()
+		for i := range 100 {
+			b := tc.encode(&scriptPacket{level: levelInitial, frames: []any{wire.PingFrame{}}, pad: 1200}, true, 0)
+			tc.end.Receive(tc.now, &Datagram{Payload: b, Local: tc.local, Remote: otherAddr})
+			tc.end.EndBatch(tc.now)
+			tc.flush()
+			if !closing || i%40 == 0 { // the closing state lasts 3 seconds
+				tc.advance(time.Second)
+			}
+		}
+		if tc.bytes > 3*1200 {
+			t.Errorf("closing %v: %d bytes sent to an address that sent 1200", closing, tc.bytes)
+		}
+		if r := tc.conn.path0.route; r.received != 1200 || r.remote != tc.remote {
+			t.Errorf("closing %v: %v has credit for %d bytes", closing, r.remote, r.received)
+		}
+	}
+}
+
 // 100,000 Initial packets from as many spoofed addresses: memory stays bounded,
 // Retry kicks in, and an honest client still connects.
 func TestHostileInitialFlood(t *testing.T) {

@@ -172,7 +172,21 @@ func (p *Path) measures(sent *SentPacket) bool {
 	return sent.Number >= p.since || sent.Level < uint32(levelEarly) || sent.Level == uint32(levelHandshake)
 }
 
-// canSend reports how many bytes the anti-amplification limit leaves.
+// credit counts a datagram towards the anti-amplification limit, if it came
+// from the address that answers go to: during the handshake others are heard
+// and not answered.
+//
+// "after receiving packets from an address that is not yet validated, an
+// endpoint MUST limit the amount of data it sends to the unvalidated address to
+// three times the amount of data received from that address."
+// https://www.rfc-editor.org/rfc/rfc9000#section-8
+func (r *route) credit(d *Datagram) {
+	if d.Remote == r.remote {
+		r.received += uint64(len(d.Payload))
+	}
+}
+
+// amplificationCredit reports how many bytes the anti-amplification limit leaves.
 //
 // "Prior to validating the client address, servers MUST NOT send more than
 // three times as many bytes as the number of bytes they have received."
