@@ -4,8 +4,11 @@ package protoops
 // of one operation run in the order they were attached.
 //
 // Its errors are *AttachError around ErrUnknownOp, ErrReplaced, ErrDeclared,
-// ErrAttached, ErrRunning, ErrAnchor, ErrName or ErrNoPluglet. It must not be
-// called while an operation of s runs.
+// ErrAttached, ErrRunning, ErrAnchor, ErrName or ErrNoPluglet.
+//
+// Pluglets cannot attach anything: while one runs Attach fails with ErrRunning.
+// The native body of an operation may, whoever observes or replaces it: a
+// pluglet attached to an operation that is running starts with its next call.
 func (r *Registry[S]) Attach(s S, p *Plugin) (*Attachment, error) {
 	t := s.Operations()
 	if err := r.admit(s, t, p); err != nil {
@@ -57,14 +60,29 @@ func (r *Registry[S]) bind(s S, t *Table, a *Attachment, b *Binding) *hook {
 		k.site = &t.declared[b.Key].ch
 		k.release = func() { delete(t.declared, b.Key) }
 	}
-	k.site.add(k)
+	if k.site.running && k.anchor == Post {
+		// Its turn is still to come in the call that goes on.
+		t.joining = append(t.joining, k)
+		t.unsettled = true
+	} else {
+		k.site.add(k)
+	}
 	return k
+}
+
+// Admit returns the error that Attach would, without attaching anything.
+func (r *Registry[S]) Admit(s S, p *Plugin) error {
+	if err := r.admit(s, s.Operations(), p); err != nil {
+		err.Plugin = p.Name
+		return err
+	}
+	return nil
 }
 
 // admit checks that all of p can be attached, without changing anything.
 func (r *Registry[S]) admit(s S, t *Table, p *Plugin) *AttachError {
 	switch {
-	case t.top != nil:
+	case t.top != nil && t.top.active != nil:
 		return &AttachError{Err: ErrRunning}
 	case p.Name == "":
 		return &AttachError{Err: ErrName}

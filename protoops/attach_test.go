@@ -208,3 +208,58 @@ func TestPerConnection(t *testing.T) {
 	a.wantLog("a", "pre", "native is_needed")
 	b.wantLog("b", "pre", "native is_needed")
 }
+
+// The engine may attach from inside a native body, whoever observes or replaces
+// it: what is attached to the operation itself starts with its next call.
+func TestAttachFromNativeBody(t *testing.T) {
+	for _, outer := range []Binding{
+		at(Pre, keyPickPath, quiet), at(Post, keyPickPath, quiet),
+		at(Replace, keyPickPath, func(c *Call) error { c.Native(); return nil }),
+	} {
+		t.Run(outer.Anchor.String(), func(t *testing.T) {
+			s := newScript(t)
+			s.attach("outer", outer)
+			var a *Attachment
+			s.onPick = func() {
+				if a != nil {
+					return
+				}
+				want(t, "nobody calls", s.table.Caller(), "")
+				p := &Plugin{Name: "late", Bindings: []Binding{
+					at(Pre, keyPickPath, s.noting("pre")), at(Post, keyPickPath, s.noting("post")),
+					at(Pre, keyIsNeeded, func(*Call) error { want(t, "caller", s.table.Caller(), "late"); s.note("elsewhere"); return nil }),
+				}}
+				wantErr(t, "admitted", testRegistry.Admit(s.testConn, p), nil)
+				a = s.attachPlugin(p)
+				wantErr(t, "not twice", testRegistry.Admit(s.testConn, p), ErrAttached)
+				s.isNeeded()
+			}
+			s.pickPath(pickArgs{})
+			s.wantLog("other operations at once, this one not yet", "elsewhere", "native is_needed")
+			s.pickPath(pickArgs{})
+			s.wantLog("the next call", "pre", "post")
+			s.detach(a)
+			s.pickPath(pickArgs{})
+			s.wantLog("detached")
+			want(t, "faults", len(s.faults), 0)
+		})
+	}
+}
+
+// A plugin attached and failing within the same call leaves nothing behind.
+func TestAttachFromNativeBodyAndFail(t *testing.T) {
+	s := newScript(t)
+	outer := s.attach("outer", at(Pre, keyPickPath, quiet))
+	s.onPick = func() {
+		s.onPick = nil
+		s.attach("late", at(Post, keyPickPath, s.noting("post")), at(Pre, keyIsNeeded, boom))
+		s.isNeeded()
+	}
+	s.pickPath(pickArgs{})
+	s.wantFault("in the call that attached it", "late", Pre, keyIsNeeded, errBoom)
+	s.log = s.log[:0]
+	s.pickPath(pickArgs{})
+	s.wantLog("nothing of it runs")
+	s.detach(outer)
+	s.wantClean("afterwards")
+}

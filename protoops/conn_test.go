@@ -290,7 +290,7 @@ func (s *script) wantFaultOf(err error, plugin string) {
 func (s *script) wantClean(why string) {
 	s.t.Helper()
 	t := &s.table
-	if t.Running() || len(t.attachments)+len(t.journal)+len(t.declared)+len(t.faults)+len(t.detaching) != 0 {
+	if t.Running() || len(t.attachments)+len(t.journal)+len(t.declared)+len(t.faults)+len(t.detaching)+len(t.joining) != 0 {
 		s.t.Errorf("%s: table is not empty: %+v", why, t)
 	}
 	o := &s.ops

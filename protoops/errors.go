@@ -12,8 +12,8 @@ var (
 	ErrReplaced = errors.New("operation already replaced")
 	// ErrDeclared: the operation to declare exists already.
 	ErrDeclared = errors.New("operation already declared")
-	// ErrRunning: attaching waits until no operation runs.
-	ErrRunning = errors.New("an operation is running")
+	// ErrRunning: pluglets cannot attach others.
+	ErrRunning = errors.New("a pluglet is running")
 	// ErrAttached: a plugin of this name is attached already.
 	ErrAttached = errors.New("plugin already attached")
 	// ErrAnchor: the anchor does not exist or does not suit the operation.

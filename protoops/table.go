@@ -28,8 +28,18 @@ type Table struct {
 	declared    map[Key]*declared
 	faults      []*PlugletError
 	detaching   []*Attachment
+	joining     []*hook // attached while their chain was running
 	report      func(*PlugletError)
 	unsettled   bool // settle has something to do
+}
+
+// Caller returns the name of the plugin whose pluglet runs right now, "" if none
+// does: the engine is at work, though perhaps on behalf of a pluglet.
+func (t *Table) Caller() string {
+	if t.top != nil && t.top.active != nil {
+		return t.top.active.owner.plugin.Name
+	}
+	return ""
 }
 
 // Running reports whether an operation with something attached is running.
@@ -99,8 +109,11 @@ func (t *Table) unwound() {
 // settle does what had to wait until the outermost chain had unwound.
 func (t *Table) settle() {
 	t.unsettled = false
-	detaching, faults := t.detaching, t.faults
-	t.detaching, t.faults = nil, nil
+	detaching, faults, joining := t.detaching, t.faults, t.joining
+	t.detaching, t.faults, t.joining = nil, nil, nil
+	for _, k := range joining {
+		k.site.add(k)
+	}
 	for _, a := range detaching {
 		a.detach()
 	}
