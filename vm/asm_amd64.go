@@ -367,6 +367,12 @@ func (a *assembler) jmp(to asmLabel) {
 	a.rel32(to)
 }
 
+// jmpTo jumps back to a position.
+func (a *assembler) jmpTo(pos int) {
+	a.emit(0xe9)
+	a.imm32(int32(pos - (a.pos() + 4)))
+}
+
 func (a *assembler) jcc(c condCode, to asmLabel) {
 	if p := a.labels[to]; p >= 0 && fitsInt8(int64(p-(a.pos()+2))) {
 		a.emit(0x70|byte(c), byte(p-(a.pos()+2)))
