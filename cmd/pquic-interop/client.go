@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -162,11 +164,22 @@ func (c *client) fetch(ctx context.Context, urls []*url.URL, keepTicket bool) er
 	var wg sync.WaitGroup
 	errs := make([]error, len(urls))
 	slots := make(chan struct{}, atOnce)
+	// The first requests leave together, in full packets: in the test case
+	// zerortt all of them before the server answers.
+	var unsent atomic.Int32
+	unsent.Store(int32(min(len(urls), atOnce)))
+	release := conn.Hold()
 	for i, u := range urls {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if err := c.get(ctx, rt, u); err != nil {
+			sent := sync.OnceFunc(func() {
+				if unsent.Add(-1) == 0 {
+					release()
+				}
+			})
+			defer sent()
+			if err := c.get(ctx, rt, u, sent); err != nil {
 				errs[i] = fmt.Errorf("%s: %w", u, c.explain(ctx, err))
 			}
 		})
@@ -181,9 +194,9 @@ func (c *client) fetch(ctx context.Context, urls []*url.URL, keepTicket bool) er
 	return nil
 }
 
-// get fetches a file. The request goes out before anything else is done: in the
-// test case zerortt it has to leave before the server answers.
-func (c *client) get(ctx context.Context, rt http.RoundTripper, u *url.URL) error {
+// get fetches a file and calls sent when the request is written.
+func (c *client) get(ctx context.Context, rt http.RoundTripper, u *url.URL, sent func()) error {
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { sent() }})
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return err
@@ -268,14 +281,10 @@ func (c *client) prepare(ctx context.Context, conn *hoststack.Conn) error {
 	}
 	local := netip.AddrPortFrom(old.Addr(), c.sockets.second.LocalAddr().Port())
 	c.log.Debug("migrating", "from", old, "to", local)
-	var merr error
-	if err := conn.Do(func(cc *core.Conn) { merr = cc.Migrate(cc.Now(), local, 0) }); err != nil {
-		return err
+	if err := conn.Migrate(ctx, local); err != nil {
+		return fmt.Errorf("migrating from %s to %s: %w", old, local, err)
 	}
-	if merr != nil {
-		return fmt.Errorf("migrating from %s to %s: %w", old, local, merr)
-	}
-	return waitMigrated(ctx, conn, local)
+	return nil
 }
 
 // pollInterval is how often a client looks at what the engine tells nobody.
@@ -286,11 +295,6 @@ const pollInterval = 2 * time.Millisecond
 // https://www.rfc-editor.org/rfc/rfc9001#section-4.1.2
 func waitConfirmed(ctx context.Context, conn *hoststack.Conn) error {
 	return poll(ctx, conn, func() bool { return conn.Stats().HandshakeConfirmed != 0 })
-}
-
-// waitMigrated waits until the new address is in use.
-func waitMigrated(ctx context.Context, conn *hoststack.Conn, local netip.AddrPort) error {
-	return poll(ctx, conn, func() bool { return conn.Stats().Path.LocalPort == uint32(local.Port()) })
 }
 
 func poll(ctx context.Context, conn *hoststack.Conn, done func() bool) error {

@@ -52,6 +52,7 @@ type frame struct {
 
 // The frame types that a test may ask for.
 const (
+	FramePadding          = 0x00
 	FrameAck              = 0x02
 	FrameAckECN           = 0x03
 	FrameCrypto           = 0x06

@@ -38,6 +38,7 @@ type Conn struct {
 
 	ZeroRTTPackets, ZeroRTTBytes int
 	OneRTTBytes                  [2]int // protected payloads of 1-RTT packets
+	OneRTTPadding                [2]int // bytes of PADDING in them, of which path MTU probes consist
 	FirstOneRTT, LastOneRTT      [2]time.Duration
 	Phases                       [2][2]int // decrypted 1-RTT packets by key phase bit
 	Updates                      [2]int    // key updates
@@ -290,6 +291,10 @@ func note(versions *[]uint32, v uint32) {
 func (c *Conn) frame(t *Trace, side Side, p *packet, f frame) {
 	c.Frames[side][f.kind]++
 	switch f.kind {
+	case FramePadding:
+		if p.kind == oneRTT {
+			c.OneRTTPadding[side]++
+		}
 	case FrameCrypto:
 		c.cryptoFrame(t, side, p, f)
 	case FrameNewConnectionID:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 
 	"github.com/pquic-go/pquic/hoststack/hq"
@@ -31,6 +32,9 @@ func (t Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	body, err := hq.Get(req.Context(), conn, req.URL.RequestURI())
 	if err != nil {
 		return nil, err
+	}
+	if trace := httptrace.ContextClientTrace(req.Context()); trace != nil && trace.WroteRequest != nil {
+		trace.WroteRequest(httptrace.WroteRequestInfo{})
 	}
 	return &http.Response{
 		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/0.9", ProtoMajor: 0, ProtoMinor: 9,
