@@ -54,8 +54,9 @@ generate:
 	$(GO) run ./internal/opsgen
 	git diff --exit-code -- ARCHITECTURE.md docs core
 
+# MATRIX holds flags, see interop/README.md.
 interop: build
-	cd interop && PQUIC_BIN=$(CURDIR)/$(BIN) $(GO) run ./cmd/matrix
+	cd interop && PQUIC_BIN=$(CURDIR)/$(BIN) $(GO) run ./cmd/matrix $(MATRIX)
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -45,6 +45,7 @@ func browse(path string, s *Setup) *Command {
 		},
 		Env:   []string{"HOME=" + s.Scratch},
 		Check: func(output string) error { return checkPage(output, s) },
+		Note:  "nextHopProtocol h3",
 	}
 }
 

@@ -47,6 +47,8 @@ type Command struct {
 	Ready string // text in a line of a server's output that says that it serves
 	// Check, if set, judges a client by its output, for one that does not store files.
 	Check func(output string) error
+	// Note says in the table what Check has proved.
+	Note string
 }
 
 // An Endpoint is a QUIC implementation as client, server or both.

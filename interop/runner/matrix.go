@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -52,8 +53,12 @@ type Matrix struct {
 	Full     bool
 	Parallel int
 	Seed     uint64
+	Retries  int  // how often a run that failed is run again
+	Must     bool // what cannot run on this machine has failed
 	Progress io.Writer
 
+	// run is Run but in tests.
+	run     func(ctx context.Context, client, server *Endpoint, c *Case, dir string, full bool, seed uint64) Result
 	mu      sync.Mutex
 	results map[string]Result
 }
@@ -63,9 +68,15 @@ type job struct {
 	c    *Case
 }
 
-// Run runs everything: first what may run side by side, then what measures.
+func (j job) key() string { return j.pair.String() + j.c.Name }
+
+// Run runs everything: first what may run side by side, then what measures, then once more, with the
+// machine to itself, what has failed.
 func (m *Matrix) Run(ctx context.Context) {
 	m.results = make(map[string]Result)
+	if m.run == nil {
+		m.run = Run
+	}
 	var together, alone []job
 	for _, c := range m.Cases {
 		for _, p := range m.Pairs {
@@ -78,6 +89,15 @@ func (m *Matrix) Run(ctx context.Context) {
 	}
 	m.runAll(ctx, together, max(m.Parallel, 1))
 	m.runAll(ctx, alone, 1)
+	all := append(together, alone...)
+	for range m.Retries {
+		all = slices.DeleteFunc(all, func(j job) bool { return m.results[j.key()].Verdict != Failed })
+		if len(all) == 0 || ctx.Err() != nil {
+			return
+		}
+		fmt.Fprintf(m.Progress, "%d failed and are run again, one at a time\n", len(all))
+		m.runAll(ctx, all, 1)
+	}
 }
 
 func (m *Matrix) runAll(ctx context.Context, jobs []job, workers int) {
@@ -100,14 +120,26 @@ func (m *Matrix) runAll(ctx context.Context, jobs []job, workers int) {
 func (m *Matrix) one(ctx context.Context, j job) {
 	name := strings.NewReplacer("/", "", " › ", "_").Replace(j.pair.String())
 	dir := filepath.Join(m.Dir, name, j.c.Name)
-	r := Run(ctx, j.pair.Client, j.pair.Server, j.c, dir, m.Full, m.Seed)
+	m.mu.Lock()
+	last, again := m.results[j.key()]
+	m.mu.Unlock()
+	if again {
+		dir = fmt.Sprintf("%s.try%d", dir, len(last.Earlier)+2)
+	}
+	r := m.run(ctx, j.pair.Client, j.pair.Server, j.c, dir, m.Full, m.Seed)
+	if again {
+		r.Earlier = append(last.Earlier, Attempt{last.Reason, last.Logs})
+	}
+	if m.Must && r.Verdict == Skipped {
+		r.Verdict, r.Word = Failed, verdictWords[Failed]
+	}
 	if r.Verdict != Failed && !m.Keep {
 		_ = os.RemoveAll(dir)
 		r.Logs = ""
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.results[j.pair.String()+j.c.Name] = r
+	m.results[j.key()] = r
 	if r.Verdict != Unsupported {
 		fmt.Fprintf(m.Progress, "%-22s %-20s %-12s %6.1f s  %s%s\n", j.pair, j.c.Name, r.Word, r.Elapsed.Seconds(), r.Note, r.Reason)
 	}
@@ -116,7 +148,7 @@ func (m *Matrix) one(ctx context.Context, j job) {
 func (r *Result) cell() string {
 	switch r.Verdict {
 	case Passed:
-		return strings.TrimSpace("✓ " + r.Note)
+		return strings.Join(slices.DeleteFunc([]string{"✓", r.try(), r.Note}, func(s string) bool { return s == "" }), " ")
 	case Failed:
 		return "✗"
 	case Faulty:
@@ -125,6 +157,20 @@ func (r *Result) cell() string {
 		return "skipped"
 	}
 	return "·"
+}
+
+// try names the try this was, "" for the first.
+func (r *Result) try() string {
+	switch n := len(r.Earlier) + 1; n {
+	case 1:
+		return ""
+	case 2:
+		return "2nd try"
+	case 3:
+		return "3rd try"
+	default:
+		return fmt.Sprintf("%dth try", n)
+	}
 }
 
 // Table writes the matrix as Markdown, with the reasons below.
@@ -147,6 +193,7 @@ func (m *Matrix) Table(out io.Writer) error {
 	for _, v := range []Verdict{Failed, Faulty, Skipped} {
 		m.reasons(&s, v)
 	}
+	m.retried(&s)
 	_, err := io.WriteString(out, s.String())
 	return err
 }
@@ -180,6 +227,36 @@ func (m *Matrix) reasons(s *strings.Builder, v Verdict) {
 			list = fmt.Sprintf("%s and %d more", strings.Join(where[key][:3], ", "), n-3)
 		}
 		fmt.Fprintf(s, "- %s: %s\n", list, key)
+	}
+}
+
+// Retried returns how many runs were run again.
+func (m *Matrix) Retried() (n int) {
+	for _, r := range m.results {
+		if len(r.Earlier) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// retried lists what did not pass at once, with the reason of each try that failed.
+func (m *Matrix) retried(s *strings.Builder) {
+	if m.Retried() == 0 {
+		return
+	}
+	s.WriteString("\nRun again:\n")
+	for _, c := range m.Cases {
+		for _, p := range m.Pairs {
+			r := m.results[p.String()+c.Name]
+			if len(r.Earlier) == 0 {
+				continue
+			}
+			fmt.Fprintf(s, "- %s (%s): %s at the %s\n", c.Name, p, r.Word, r.try())
+			for i, a := range r.Earlier {
+				fmt.Fprintf(s, "  - try %d: %s [%s]\n", i+1, a.Reason, a.Logs)
+			}
+		}
 	}
 }
 

@@ -40,8 +40,15 @@ type Result struct {
 	Word    string        `json:"verdict"`
 	Reason  string        `json:"reason,omitempty"`
 	Note    string        `json:"note,omitempty"`
+	Earlier []Attempt     `json:"earlier,omitempty"` // tries before this one, all of which failed
 	Logs    string        `json:"logs,omitempty"`
 	Elapsed time.Duration `json:"elapsed_ns"`
+}
+
+// An Attempt is a try that failed.
+type Attempt struct {
+	Reason string `json:"reason"`
+	Logs   string `json:"logs"`
 }
 
 var verdictWords = [...]string{"passed", "failed", "known fault of the peer", "unsupported", "skipped"}
@@ -134,7 +141,7 @@ func run(ctx context.Context, client, server *Endpoint, c *Case, dir string, ful
 	if err := s.waitReady(ctx); err != nil {
 		return "", fmt.Errorf("server: %w", err)
 	}
-	judged, err := runClient(ctx, n, client.Client(&clientSetup), setup.dir("client"))
+	judged, note, err := runClient(ctx, n, client.Client(&clientSetup), setup.dir("client"))
 	s.stop()
 	// What passed on the wire is of use most when the client has failed.
 	o := &Outcome{Case: c, Names: setup.names, WWW: setup.dir("www"), Download: setup.dir("downloads")}
@@ -145,7 +152,7 @@ func run(ctx context.Context, client, server *Endpoint, c *Case, dir string, ful
 		return "", err
 	}
 	if judged {
-		return "", judgedByOutput(o)
+		return note, judgedByOutput(o)
 	}
 	if err := o.check(); err != nil {
 		return "", err
@@ -157,24 +164,24 @@ func run(ctx context.Context, client, server *Endpoint, c *Case, dir string, ful
 }
 
 // runClient runs a client's commands one after the other; judged tells that their output has been
-// checked.
-func runClient(ctx context.Context, n network, commands []*Command, dir string) (judged bool, err error) {
+// checked, and note what it showed.
+func runClient(ctx context.Context, n network, commands []*Command, dir string) (judged bool, note string, err error) {
 	for _, command := range commands {
 		p, err := startProgram(ctx, n, capture.Client, command, dir)
 		if err != nil {
-			return judged, err
+			return judged, note, err
 		}
 		if err := p.wait(ctx); err != nil {
-			return judged, fmt.Errorf("client: %w", err)
+			return judged, note, fmt.Errorf("client: %w", err)
 		}
 		if command.Check != nil {
-			judged = true
+			judged, note = true, command.Note
 			if err := command.Check(p.output()); err != nil {
-				return judged, err
+				return judged, note, err
 			}
 		}
 	}
-	return judged, nil
+	return judged, note, nil
 }
 
 // writeTrace keeps what passed on the wire, for whoever looks into a failure.

@@ -2,9 +2,12 @@ package runner
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -103,5 +106,55 @@ func TestTable(t *testing.T) {
 	}
 	if m.Failures() != 1 {
 		t.Errorf("%d failures, want 1", m.Failures())
+	}
+}
+
+// What fails is run again after everything else, and the table does not hide it.
+func TestRetries(t *testing.T) {
+	a := &Endpoint{Name: "a"}
+	tries := make(map[string]int)
+	var order, dirs []string
+	m := &Matrix{
+		Pairs: []Pair{{a, a}}, Retries: 2, Must: true, Progress: io.Discard, Dir: t.TempDir(),
+		run: func(_ context.Context, _, _ *Endpoint, c *Case, dir string, _ bool, _ uint64) Result {
+			r := Result{Case: c.Name, Logs: dir, Reason: fmt.Sprintf("why %d", tries[c.Name]+1), Verdict: Failed}
+			tries[c.Name]++
+			order, dirs = append(order, c.Name), append(dirs, dir)
+			switch {
+			case c.Name == "steady", c.Name == "second" && tries[c.Name] == 2, c.Name == "third" && tries[c.Name] == 3:
+				r.Verdict, r.Reason, r.Note = Passed, "", "note"
+			case c.Name == "skipped":
+				r.Verdict = Skipped
+			}
+			r.Word = verdictWords[r.Verdict]
+			return r
+		},
+	}
+	for _, name := range []string{"third", "second", "steady", "broken", "skipped"} {
+		m.Cases = append(m.Cases, &Case{Name: name})
+	}
+	m.Run(t.Context())
+	if want := "third second steady broken skipped third second broken skipped third broken skipped"; strings.Join(order, " ") != want {
+		t.Errorf("order %q, want %q", order, want)
+	}
+	slices.Sort(dirs)
+	if n := len(slices.Compact(dirs)); n != len(order) {
+		t.Errorf("%d directories for %d runs", n, len(order))
+	}
+	if m.Failures() != 2 || m.Retried() != 4 {
+		t.Errorf("%d failures and %d run again, want 2 and 4", m.Failures(), m.Retried())
+	}
+	var out bytes.Buffer
+	if err := m.Table(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| second | ✓ 2nd try note |", "| third | ✓ 3rd try note |", "| steady | ✓ note |", "| broken | ✗ |", "| skipped | ✗ |",
+		"- broken (a › a): why 3 [", "Run again:\n", "- second (a › a): passed at the 2nd try\n  - try 1: why 1 [",
+		"- third (a › a): passed at the 3rd try\n  - try 1: why 1 [", "  - try 2: why 2 [", "- broken (a › a): failed at the 3rd try\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
 	}
 }

@@ -5,7 +5,9 @@
 //	go run ./cmd/matrix -cases handshake,retry -clients quic-go -servers pquic -keep
 //
 // Peers that are not installed are skipped with the reason, and so are the cases that need emulated
-// links where network namespaces cannot be made. It exits with 1 if anything failed.
+// links where network namespaces cannot be made; with -must they fail. What failed is run again, up to
+// twice, when everything else is done, and the table says so. It exits with 1 if anything failed every
+// time.
 //
 // The environment variable PQUIC_BIN names a directory that holds pquic-interop; without it, the
 // program is built.
@@ -42,8 +44,8 @@ const us = "pquic"
 type options struct {
 	clients, servers, cases string
 	keep, full, list        bool
-	namespaces              bool
-	parallel                int
+	namespaces, must        bool
+	parallel, retries       int
 	seed                    uint64
 	dir, json, markdown     string
 	pquic, doq              string
@@ -59,6 +61,8 @@ func parse(args []string) (o options, err error) {
 	f.BoolVar(&o.keep, "keep", false, "keep files and logs of what passed, too")
 	f.BoolVar(&o.list, "list", false, "list cases and endpoints and end")
 	f.IntVar(&o.parallel, "parallel", 4, "runs at a time; measuring cases run alone")
+	f.IntVar(&o.retries, "retries", 2, "how often what failed is run again, one at a time after everything else; the table tells")
+	f.BoolVar(&o.must, "must", false, "what would be skipped on this machine has failed")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the links")
 	f.StringVar(&o.dir, "dir", "", "`directory` for files and logs; a temporary one without it")
 	f.StringVar(&o.json, "json", "", "`file` for the results as JSON")
@@ -115,7 +119,7 @@ func run(args []string) (int, error) {
 	defer stop()
 	m := &runner.Matrix{
 		Pairs: pairs, Cases: cases, Dir: filepath.Join(o.dir, "runs"), Keep: o.keep, Full: o.full,
-		Parallel: o.parallel, Seed: o.seed, Progress: os.Stderr,
+		Parallel: o.parallel, Seed: o.seed, Retries: o.retries, Must: o.must, Progress: os.Stderr,
 	}
 	m.Run(ctx)
 	if err := report(m, &o); err != nil {
@@ -124,7 +128,7 @@ func run(args []string) (int, error) {
 	if n := m.Failures(); n > 0 {
 		return 1, fmt.Errorf("%d runs failed; their logs are in %s", n, m.Dir)
 	}
-	if !o.keep {
+	if !o.keep && m.Retried() == 0 {
 		return 0, os.RemoveAll(o.dir)
 	}
 	return 0, nil
