@@ -302,11 +302,11 @@ func Load(name string, elf []byte, env *Env) (obj *Object, err error) {
 		l.layOutData,
 		l.findFunctions,
 		l.parseBTF,
+		l.attachLines, // early, so that errors can name the source
 		l.relocateData,
 		l.relocateCode,
 		l.checkCalls,
 		l.relocateFields,
-		l.attachLines,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -335,6 +335,9 @@ func (l *loader) codeError(slot int, symbol, format string, args ...any) error {
 	if i := l.obj.FunctionAt(slot); i >= 0 {
 		f := &l.obj.Functions[i]
 		e.Section, e.Function, e.Slot = f.Section, f.Name, slot-f.Start
+	}
+	if line, ok := l.obj.LineAt(slot); ok {
+		e.File, e.Line = line.File, line.Line
 	}
 	return e
 }

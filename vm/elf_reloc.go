@@ -3,6 +3,7 @@ package vm
 import (
 	"debug/elf"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -148,11 +149,21 @@ func (l *loader) address(sym *elfSymbol, addend int64) (addr uint64, problem str
 		}
 		return uint64(int64(p.base) + int64(sym.value) + addend), ""
 	case p.use == useCode:
-		return 0, "the address of a function: calls through pointers are not supported"
+		return 0, fmt.Sprintf("the address of function %q: calls through pointers are not supported", l.functionAt(sym, addend))
 	case p.use == useMeta:
 		return 0, "metadata is not part of a program's memory"
 	}
 	return 0, "section \"" + l.sections[sym.section].name + "\" is not part of a program's memory"
+}
+
+// functionAt names the function at an address in a code section: the symbol is
+// often that of the section.
+func (l *loader) functionAt(sym *elfSymbol, addend int64) string {
+	slot := int64(l.places[sym.section].base) + int64(sym.value/slotSize) + addend/slotSize
+	if slot < 0 || slot >= int64(len(l.obj.Code)) {
+		return sym.name
+	}
+	return l.obj.Functions[l.obj.FunctionAt(int(slot))].Name
 }
 
 // undefinedAddress answers programs that test whether the host has a function:
@@ -167,7 +178,7 @@ func (l *loader) undefinedAddress(sym *elfSymbol) (addr uint64, problem string) 
 	case sym.bind == elf.STB_WEAK:
 		return 0, ""
 	case known:
-		return 0, "the address of a host function: calls through pointers are not supported"
+		return 0, fmt.Sprintf("the address of host function %q: calls through pointers are not supported", sym.name)
 	}
 	return 0, "the symbol is defined nowhere"
 }

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"debug/elf"
 	"slices"
 	"strings"
@@ -184,7 +185,12 @@ func (l *loader) findGlobals() {
 			Size:    uint32(s.size),
 			Section: l.sections[s.section].name,
 		}
+		l.obj.byAddr = append(l.obj.byAddr, s.name)
 	}
+	g := l.obj.Globals
+	slices.SortFunc(l.obj.byAddr, func(a, b string) int {
+		return cmp.Or(cmp.Compare(g[a].Addr, g[b].Addr), strings.Compare(a, b))
+	})
 }
 
 // findFunctions divides the code among the function symbols and lists the

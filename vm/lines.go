@@ -24,6 +24,9 @@ func (l *loader) attachLines() error {
 	}
 	err := l.eachInfo(l.ext.lines, func(slot int, rec []byte) error {
 		pos := le.Uint32(rec[12:])
+		if pos>>10 == 0 {
+			return nil // the compiler's own: it counts to the line before
+		}
 		l.obj.Lines = append(l.obj.Lines, Line{
 			Slot:   slot,
 			File:   text(le.Uint32(rec[4:])),

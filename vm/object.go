@@ -43,6 +43,8 @@ type Object struct {
 	Meta    map[string][]byte // contents of sections "license" and ".pquic.*"
 	Globals map[string]Global // named variables of the data sections
 	Fields  []FieldUse        // ascending Slot: what CO-RE relocations named
+
+	byAddr []string // names of Globals by ascending address
 }
 
 // A Function is a range of Object.Code.
@@ -103,6 +105,8 @@ type LoadError struct {
 	Section  string // empty: the file as a whole
 	Function string // empty if the error concerns no function
 	Slot     int    // within the function; -1 if the error concerns no instruction
+	File     string // C source of the instruction, if the object has line info
+	Line     int
 	Symbol   string // symbol, field or type concerned; may be empty
 	Msg      string
 }
@@ -121,6 +125,9 @@ func (e *LoadError) Error() string {
 	}
 	if e.Slot >= 0 {
 		fmt.Fprintf(&b, "instruction %d: ", e.Slot)
+	}
+	if e.File != "" {
+		fmt.Fprintf(&b, "%s:%d: ", e.File, e.Line)
 	}
 	b.WriteString(e.Msg)
 	return b.String()
