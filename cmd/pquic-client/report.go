@@ -153,10 +153,14 @@ func newReporter(o *options, files int, stdout, stderr io.Writer) *reporter {
 		}
 	}
 	if f, ok := stderr.(*os.File); ok && !o.quiet && !o.json && !o.quic.Verbose && term.IsTerminal(int(f.Fd())) {
+		width := progressbar.OptionSetWidth(30)
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+			width = progressbar.OptionFullWidth()
+		}
 		r.bar = progressbar.NewOptions64(-1,
 			progressbar.OptionSetWriter(stderr), progressbar.OptionShowBytes(true), progressbar.OptionShowTotalBytes(true), progressbar.OptionShowCount(),
-			progressbar.OptionSetWidth(30), progressbar.OptionThrottle(65*time.Millisecond), progressbar.OptionClearOnFinish(),
-			progressbar.OptionFullWidth(), progressbar.OptionSetPredictTime(true), progressbar.OptionUseANSICodes(true))
+			width, progressbar.OptionThrottle(65*time.Millisecond), progressbar.OptionClearOnFinish(),
+			progressbar.OptionSetPredictTime(true), progressbar.OptionUseANSICodes(true))
 	}
 	return r
 }
