@@ -54,7 +54,7 @@ type Config struct {
 	DisablePathMTUDiscovery bool
 
 	CongestionControl string // "cubic" (default), "newreno", "bbr"
-	InitialWindow     int    // packets; default 10
+	InitialWindow     int    // packets; default 32
 	StreamScheduler   string // "rr" (default), "prio", "sprio"
 	DisablePacing     bool
 
@@ -166,7 +166,7 @@ func (c *Config) withDefaults() (*Config, error) {
 	if !slices.Contains(congestion.Names(), d.CongestionControl) {
 		return nil, fmt.Errorf("quic: Config.CongestionControl is %q, must be one of %s", d.CongestionControl, strings.Join(congestion.Names(), ", "))
 	}
-	def(&d.InitialWindow, 10)
+	def(&d.InitialWindow, congestion.InitialWindowPackets)
 	if d.InitialWindow < 2 || d.InitialWindow > 10000 {
 		return nil, fmt.Errorf("quic: Config.InitialWindow is %d packets, must be 2 to 10000", d.InitialWindow)
 	}

@@ -221,6 +221,7 @@ func (c *Conn) persistentCongestionNative(PersistentArg) Decision { return Decis
 
 // congestionLost hands a congestion signal to the controller.
 func (c *Conn) congestionLost(p *Path, l *congestion.Loss) {
+	l.RTT = p.RTT
 	c.endpoint.scratch.ccLoss = *l
 	c.congestionOnLoss(CongestionLossArg{Path: p, Bytes: l.Bytes, Packets: uint64(l.Packets), LargestLost: l.LargestLost, LargestLostSent: l.LargestLostSent, Persistent: l.Persistent, ECN: l.ECN})
 	c.updatePacer(p)

@@ -380,6 +380,7 @@ func TestFrameShares(t *testing.T) {
 func TestFrameExempt(t *testing.T) {
 	var books []*notebook
 	l := connected(t, onBoth(func(c *Conn) { books = append(books, attachNotebook(t, c, FrameDecl{})) }))
+	l.c.path0.Congestion.CongestionWindow = 10 * l.c.path0.MTU // as much as leaves at once
 	f := l.open(l.c, l.s, 1<<20)
 	f.pump()
 	l.flush()

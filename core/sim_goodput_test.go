@@ -42,6 +42,40 @@ func TestSimGoodput(t *testing.T) {
 	}
 }
 
+// What a window must be for: losses that are no sign of a queue, and a path that
+// holds a hundred times the first window, over a queue that holds a fiftieth of it.
+func TestSimGoodputHardLinks(t *testing.T) {
+	for _, l := range []struct {
+		name string
+		c    coretest.Conditions
+		want map[string]float64 // Mbps
+	}{
+		{"2 % loss", with(interop, func(c *coretest.Conditions) { c.Loss = 0.02 }), map[string]float64{"cubic": 4.2, "newreno": 2.2, "bbr": 8.8}},
+		{"750 ms", with(interop, func(c *coretest.Conditions) { c.Delay = 750 * time.Millisecond }), map[string]float64{"cubic": 4.3, "newreno": 3.5, "bbr": 3}},
+	} {
+		for _, cc := range []string{"newreno", "cubic", "bbr"} {
+			t.Run(cc+" "+l.name, func(t *testing.T) {
+				sum := 0.0
+				const seeds = 4
+				for seed := range uint64(seeds) {
+					use := func(c *core.Config) {
+						c.CongestionControl = cc
+						c.StreamWindow, c.MaxStreamWindow, c.ConnWindow, c.MaxConnWindow = 6<<20, 6<<20, 15<<20, 15<<20
+					}
+					w := coretest.NewWorld(t, coretest.Scenario{Seed: seed + 1, Up: l.c, Down: l.c, Client: use, Server: use})
+					a := w.Transfer(10*time.Minute, coretest.Request{Down: 10 << 20})
+					sum += a.Goodput() * 8e-6
+					w.Finish()
+				}
+				t.Logf("%.2f Mbps", sum/seeds)
+				if sum/seeds < l.want[cc] {
+					t.Errorf("%.2f Mbps, want at least %.2f", sum/seeds, l.want[cc])
+				}
+			})
+		}
+	}
+}
+
 // Two connections with a bottleneck in common share it.
 func TestSimCrossTraffic(t *testing.T) {
 	for _, cc := range [][2]string{{"newreno", "newreno"}, {"cubic", "cubic"}, {"bbr", "bbr"}, {"cubic", "newreno"}, {"cubic", "bbr"}} {

@@ -516,7 +516,7 @@ var opMaxStreamDataUpdate = protoops.Define(protoops.Key{Name: "max_stream_data_
 	protoops.Doc{
 		Summary: "Decides whether to promise the peer more on a stream",
 		Fires:   "after the application read from a stream",
-		Native:  "the window is auto-tuned and renewed when half of it is used",
+		Native:  "the window is auto-tuned and renewed when a quarter of it is used",
 		Section: "https://www.rfc-editor.org/rfc/rfc9000#section-4.2",
 	},
 	func(c *Conn) *protoops.Slot[StreamArg, Decision] { return &c.ops.maxStreamDataUpdate },
@@ -764,7 +764,7 @@ var opMaxDataUpdate = protoops.Define(protoops.Key{Name: "max_data_update", Para
 	protoops.Doc{
 		Summary: "Decides whether to promise the peer more on the connection",
 		Fires:   "after the application read from any stream",
-		Native:  "the window is auto-tuned and renewed when half of it is used",
+		Native:  "the window is auto-tuned and renewed when a quarter of it is used",
 		Section: "https://www.rfc-editor.org/rfc/rfc9000#section-4.2",
 	},
 	func(c *Conn) *protoops.Slot[NoArg, Decision] { return &c.ops.maxDataUpdate },

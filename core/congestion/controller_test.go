@@ -46,10 +46,12 @@ func TestNew(t *testing.T) {
 func TestDefaultWindows(t *testing.T) {
 	for _, name := range Names() {
 		x := newScript(t, name)
-		x.want("initial window", x.v.CongestionWindow, 10*testMSS)
+		x.cc, _ = New(name, 0)
+		x.cc.Init(&x.v, x.now)
+		x.want("initial window", x.v.CongestionWindow, 32*testMSS)
 		x.v.MaxDatagramSize = 1400
 		x.cc.OnMaxDatagramSize(&x.v, x.now)
-		x.want("initial window after the datagram size changed", x.v.CongestionWindow, 14000)
+		x.want("initial window after the datagram size changed", x.v.CongestionWindow, 32*1400)
 	}
 }
 
@@ -74,8 +76,8 @@ func TestStateName(t *testing.T) {
 
 func TestPacingRateFor(t *testing.T) {
 	v := View{CongestionWindow: 100_000, MaxDatagramSize: 1200}
-	if got := v.PacingRateFor(100 * time.Millisecond); got != 1_250_000 {
-		t.Errorf("rate in congestion avoidance %d, want 1.25 windows per round trip", got)
+	if got := v.PacingRateFor(100 * time.Millisecond); got != 1_100_000 {
+		t.Errorf("rate in congestion avoidance %d, want 1.1 windows per round trip", got)
 	}
 	v.InSlowStart = 1
 	if got := v.PacingRateFor(100 * time.Millisecond); got != 2_000_000 {
@@ -94,7 +96,7 @@ func TestPacingRateFor(t *testing.T) {
 func TestBurstFor(t *testing.T) {
 	v := View{MaxDatagramSize: 1200}
 	if got := v.BurstFor(1_000_000); got != 12_000 {
-		t.Errorf("burst %d, want the initial window", got)
+		t.Errorf("burst %d, want ten datagrams", got)
 	}
 	if got := v.BurstFor(1_250_000_000); got != 1_250_000 {
 		t.Errorf("burst at 10 Gbps %d, want a millisecond's worth", got)
@@ -117,7 +119,7 @@ type script struct {
 
 func newScript(t *testing.T, name string) *script {
 	t.Helper()
-	cc, err := New(name, 0)
+	cc, err := New(name, 10)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -117,7 +117,7 @@ func (c *cubic) OnLoss(v *View, l *Loss) {
 		// "ssthresh = flight_size * beta_cubic": the window stands for the
 		// flight, since it does not grow while it is not used.
 		// https://www.rfc-editor.org/rfc/rfc9438#section-4.6
-		v.CongestionWindow = v.clampWindow(v.CongestionWindow * 7 / 10)
+		v.CongestionWindow = v.clampWindow(uint64(cwnd * c.backoff(l)))
 		v.Ssthresh = v.CongestionWindow
 	}
 	if l.Persistent {
@@ -161,4 +161,25 @@ func (c *cubic) describe(v *View) {
 	default:
 		v.State = lossBasedSlowStart
 	}
+}
+
+// backoff is the part of the window that a congestion event leaves.
+//
+// A reduction has to drain the queue at the bottleneck, and more of it leaves the
+// link idle: a window of minimum RTT over current RTT is what the path holds
+// without a queue. So 0.7 is for losses from a queue that holds half of what
+// the path does; where the RTT tells that there is next to none, as with the
+// random losses of a radio link, the window keeps up to 0.85, the factor that
+// RFC 8511 found safe for shallow queues. H-TCP's adaptive backoff is the same
+// with other bounds. Marks come before a queue builds and get the factor of RFC
+// 9438.
+// https://www.rfc-editor.org/rfc/rfc9438#section-4.6
+// https://www.rfc-editor.org/rfc/rfc8511#section-3.1
+// https://datatracker.ietf.org/doc/html/draft-leith-tcp-htcp-06#section-2
+func (c *cubic) backoff(l *Loss) float64 {
+	rtt := max(l.RTT.LatestRTT, l.RTT.SmoothedRTT)
+	if l.ECN || rtt <= 0 || l.RTT.MinRTT <= 0 {
+		return cubicBeta
+	}
+	return min(max(float64(l.RTT.MinRTT)/float64(rtt), cubicBeta), cubicGentleBeta)
 }

@@ -4,6 +4,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"github.com/pquic-go/pquic/core/recovery"
 )
 
 // dsl is a 10 Mbps link of 15 ms one way with room for 25 packets.
@@ -147,6 +149,33 @@ func TestCubicUndoRestoresCurve(t *testing.T) {
 	x.want("window", x.v.CongestionWindow, window)
 	if after := x.cc.(*cubic).epoch; after != before {
 		t.Errorf("curve after undo %+v, want %+v", after, before)
+	}
+}
+
+// A loss leaves what the path holds without a queue, within bounds.
+func TestCubicBackoff(t *testing.T) {
+	const ms = time.Millisecond
+	for _, test := range []struct {
+		name                  string
+		least, smoothed, last time.Duration
+		ecn                   bool
+		want                  float64
+	}{
+		{"no queue", 100 * ms, 100 * ms, 100 * ms, false, 0.85},
+		{"a short queue", 80 * ms, 90 * ms, 100 * ms, false, 0.8},
+		{"the smoothed RTT remembers a queue", 80 * ms, 100 * ms, 85 * ms, false, 0.8},
+		{"a queue of half of the path", 100 * ms, 140 * ms, 150 * ms, false, 0.7},
+		{"a mark", 100 * ms, 100 * ms, 100 * ms, true, 0.7},
+		{"no sample yet", 0, 333 * ms, 0, false, 0.7},
+	} {
+		x := newScript(t, "cubic")
+		x.round()
+		window := float64(x.v.CongestionWindow)
+		x.cc.OnLoss(&x.v, &Loss{Now: x.now, LargestLostSent: x.now, Bytes: testMSS, Packets: 1, ECN: test.ecn,
+			RTT: recovery.RTT{MinRTT: test.least, SmoothedRTT: test.smoothed, LatestRTT: test.last}})
+		if got := float64(x.v.CongestionWindow) / window; math.Abs(got-test.want) > 1e-3 {
+			t.Errorf("%s: a loss leaves %.3f of the window, want %.3f", test.name, got, test.want)
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ import "math"
 const (
 	cubicC    = 0.4 // segments per second cubed
 	cubicBeta = 0.7
+	// cubicGentleBeta is the most that a loss leaves; see cubic.backoff.
+	cubicGentleBeta = 0.85
 
 	// cubicAlpha makes an AIMD sender that keeps 0.7 of its window on
 	// congestion as fast as Reno, which keeps half.

@@ -101,7 +101,7 @@ type flow struct {
 
 func newFlow(t *testing.T, name string, p path) *flow {
 	t.Helper()
-	cc, err := New(name, 0)
+	cc, err := New(name, 10)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@ import (
 
 // A Window is one flow-control limit this endpoint promises to its peer, for a
 // stream or, with Charge, for the connection. It moves as the application
-// consumes, and widens when half of it is consumed within two round trips: then
-// the window, not the network, could be what limits the peer.
+// consumes, and widens when it is consumed at a rate of more than a quarter per
+// round trip: then the window, not the network, could be what limits the peer.
 // https://www.rfc-editor.org/rfc/rfc9000#section-4.2
 //
 // Its fields hold no pointers; plugins may see them.
@@ -47,8 +47,11 @@ func (w *Window) Charge(n uint64) error {
 
 // Update tells the window how much has been consumed in all. It returns the
 // limit to promise, with update set if that moved enough to be worth a
-// MAX_DATA or MAX_STREAM_DATA frame: by half a window. Max is then raised.
-// rtt is the path's smoothed RTT, 0 if unknown (the window does not widen).
+// MAX_DATA or MAX_STREAM_DATA frame: by a quarter of the window. Half would do
+// for a window twice what is in flight, were consumption steady; after a loss it
+// stands still for a round trip and then leaps, and a peer that then learns of
+// the new limit a round trip later has meanwhile used up the old one. Max is then
+// raised. rtt is the path's smoothed RTT, 0 if unknown (the window does not widen).
 //
 // The first call starts the clock of auto-tuning, so it is best made when the
 // first data arrives.
@@ -58,10 +61,11 @@ func (w *Window) Update(now mono.Time, rtt time.Duration, consumed uint64) (newM
 		w.EpochStart = now
 	}
 	next := min(consumed+w.Size, maxOffset)
-	if next <= w.Max || next-w.Max < w.Size/2 {
+	if next <= w.Max || next-w.Max < max(w.Size/4, 1) {
 		return w.Max, false
 	}
-	if !first && w.Size < w.Limit && rtt > 0 && now.Sub(w.EpochStart) < 2*rtt {
+	part := float64(next-w.Max) / float64(w.Size)
+	if !first && w.Size < w.Limit && rtt > 0 && now.Sub(w.EpochStart).Seconds() < 4*part*rtt.Seconds() {
 		w.Size = min(2*w.Size, w.Limit)
 		next = min(consumed+w.Size, maxOffset)
 	}

@@ -8,18 +8,18 @@ import (
 	"github.com/pquic-go/pquic/core/mono"
 )
 
-func TestWindowMovesByHalves(t *testing.T) {
+func TestWindowMovesByQuarters(t *testing.T) {
 	w := NewWindow(1000, 1000)
 	for _, test := range []struct {
 		consumed, max uint64
 		update        bool
 	}{
 		{0, 1000, false},
-		{499, 1000, false},
-		{500, 1500, true},
-		{500, 1500, false},
-		{999, 1500, false},
-		{1300, 2300, true},
+		{249, 1000, false},
+		{250, 1250, true},
+		{250, 1250, false},
+		{499, 1250, false},
+		{1000, 2000, true},
 	} {
 		if v, update := w.Update(1, 0, test.consumed); v != test.max || update != test.update || w.Max != test.max {
 			t.Errorf("consumed %d: Update = %d, %v, want %d, %v", test.consumed, v, update, test.max, test.update)

@@ -33,7 +33,7 @@ type Options struct {
 
 // Defaults are shown in the help; they are the engine's own.
 func Defaults() Options {
-	return Options{CC: "cubic", StreamScheduler: "rr", InitialWindow: 10, FlowControl: 512 << 10, IdleTimeout: 30 * time.Second, QlogNames: "drafts"}
+	return Options{CC: "cubic", StreamScheduler: "rr", InitialWindow: 32, FlowControl: 512 << 10, IdleTimeout: 30 * time.Second, QlogNames: "drafts"}
 }
 
 // Schedulers are the names of the stream schedulers.
