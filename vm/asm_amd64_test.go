@@ -1,3 +1,5 @@
+//go:build linux && !nojit
+
 package vm
 
 import (

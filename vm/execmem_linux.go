@@ -1,4 +1,4 @@
-//go:build linux && amd64 && !nojit
+//go:build linux && (amd64 || arm64) && !nojit
 
 package vm
 

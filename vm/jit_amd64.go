@@ -63,21 +63,6 @@ type coldExit struct {
 	cache [RegFrame]int8 // fuel: the views to load again before going on
 }
 
-// compiled is machine code and what the engine has to know of it.
-type compiled struct {
-	code       []byte
-	entry      []uint32 // per index in Module.code: offset of the way in, if a program starts there
-	resumeCall uint32   // way back in after IRHost
-	resumeAll  uint32   // way back in with all registers
-}
-
-// compileOptions are for tests: they switch off what depends on the program or the processor.
-type compileOptions struct {
-	noBMI2        bool
-	frameInMemory bool
-	noCaches      bool
-}
-
 // compileCode compiles lowered code whose programs start at entries, whose imports take params arguments, for arenas
 // writable from rwStart.
 func compileCode(code []Inst, entries []int32, params []uint8, rwStart uint32, opt compileOptions) (*compiled, error) {
