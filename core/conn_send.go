@@ -207,6 +207,9 @@ func (c *Conn) buildDatagram(now mono.Time, buf []byte, p *Path, l encryptionLev
 	if !b.start(buf, 0, p, p.route, l) {
 		return 0
 	}
+	if len(c.plug.rooms) > 0 {
+		c.holdRooms(b)
+	}
 	c.scheduleFrames(BuilderArg{Builder: b, Path: p})
 	if b.empty() {
 		c.packetAborted(BuilderArg{Builder: b, Path: p})
@@ -464,6 +467,9 @@ func (c *Conn) writeUncontrolled(b *PacketBuilder) {
 // finishPacket completes, seals and records the packet; it returns its length.
 func (c *Conn) finishPacket(now mono.Time, b *PacketBuilder) int {
 	p, s := b.path, b.space
+	if b.booked {
+		c.fillRooms(b)
+	}
 	b.padForSampling()
 	if b.level == level1RTT {
 		c.payloadBuilt(BuilderArg{Builder: b, Path: p})

@@ -134,7 +134,7 @@ func (c *Conn) advance(now mono.Time) {
 		c.keys[levelEarly] = levelKeys{}
 	}
 	if due(timerPlugin) {
-		c.pluginTimer(NoArg{})
+		c.pluginTimersDue(now)
 	}
 	if due(timerRest) {
 		c.rest()
@@ -156,28 +156,6 @@ func (c *Conn) noteSleep(now mono.Time) {
 	if t := c.timers[timerLoss]; t != 0 && now.Sub(t) > maxSlip {
 		c.resumed = now
 	}
-}
-
-// pluginTimer tells that the timer a plugin has set expired. Event "plugin_timer".
-func (c *Conn) pluginTimer(a NoArg) {
-	if c.ops.pluginTimer.Attached() {
-		c.ops.pluginTimer.Run(a)
-	}
-}
-
-var opPluginTimer = protoops.Define(protoops.Key{Name: "plugin_timer", Param: protoops.NoParam},
-	protoops.Doc{
-		Summary: "The timer a plugin has set expired",
-		Fires:   "once per SetPluginTimer",
-	},
-	func(c *Conn) *protoops.Slot[NoArg, protoops.None] { return &c.ops.pluginTimer },
-	nil)
-
-// SetPluginTimer arms the plugins' common timer: event "plugin_timer" fires at
-// the earliest time asked for.
-func (c *Conn) SetPluginTimer(t mono.Time) {
-	c.timers[timerPlugin] = mono.Earliest(c.timers[timerPlugin], t)
-	c.endpoint.schedule(c)
 }
 
 // idleRestart restarts the idle timer: a packet was received and processed.

@@ -153,6 +153,7 @@ var (
 	ErrClosed       = errors.New("quic: connection is closed")
 	ErrNotReady     = errors.New("quic: handshake has not reached the point where this is possible")
 	ErrTooManyConns = errors.New("quic: connection limit reached")
+	ErrParam        = errors.New("quic: transport parameter is the engine's own or offered already")
 )
 
 // A VersionError says that no QUIC version is shared with the peer.

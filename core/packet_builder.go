@@ -25,7 +25,9 @@ type PacketBuilder struct {
 	pnLen   int
 	payload int    // where the first frame starts
 	b       []byte // buf up to the end of what is written
-	reserve int    // bytes held back for a plugin in this packet
+	reserve int    // bytes held back for plugins in this packet
+	held    []heldRoom
+	booked  bool // reserve includes the standing bookings
 
 	records    []frameRecord
 	ackFor     *numberSpace // what the writer of an ACK frame reports on
@@ -48,7 +50,7 @@ type PacketBuilder struct {
 func (b *PacketBuilder) start(buf []byte, at int, p *Path, rt *route, l encryptionLevel) bool {
 	c := b.conn
 	records := b.records[:0]
-	*b = PacketBuilder{conn: c, path: p, route: rt, space: c.space(l, p), level: l, buf: buf, begin: at, records: records}
+	*b = PacketBuilder{conn: c, path: p, route: rt, space: c.space(l, p), level: l, buf: buf, begin: at, records: records, held: b.held[:0]}
 	largest, have := b.space.sent.LargestAcked, b.space.sent.HasAcked
 	b.pnLen = wire.PacketNumberLen(b.space.sent.Next(), largest, have)
 	n := int(min(c.packetNumberLength(SpaceArg{Path: p, Space: uint64(b.space.id)}).Count, 4))
@@ -166,52 +168,6 @@ func (b *PacketBuilder) room() int {
 
 // Payload returns the frames written so far; it aliases the packet.
 func (b *PacketBuilder) Payload() []byte { return b.b[b.payload:] }
-
-// Reserve holds n bytes of the packet back from the engine's own frames until
-// payload_built, and reports whether that many are left.
-func (b *PacketBuilder) Reserve(n int) bool {
-	if n < 0 || b.room() < n {
-		return false
-	}
-	b.reserve += n
-	return true
-}
-
-// Release gives reserved bytes back.
-func (b *PacketBuilder) Release() { b.reserve = 0 }
-
-// AppendFrame writes a plugin's frame of type t: its bytes, type included.
-// cookie comes back with notify_frame. It reports false, writing nothing, if
-// the type was not declared or there is no room.
-func (b *PacketBuilder) AppendFrame(t wire.FrameType, frame []byte, cookie uint64) bool {
-	d, ok := b.conn.plug.frames[t]
-	if !ok || len(frame) > b.room()+b.reserve || len(frame) == 0 {
-		return false
-	}
-	b.reserve -= min(b.reserve, len(frame))
-	b.b = append(b.b, frame...)
-	b.records = append(b.records, frameRecord{typ: t, off: cookie, n: uint32(len(frame))})
-	b.eliciting = b.eliciting || d.AckEliciting
-	b.controlled = b.controlled || d.CongestionControlled
-	return true
-}
-
-// AppendAck writes a plugin's acknowledgment of what p has received so far, in a
-// frame of type t: its bytes, type included. The acknowledgment p owes is then
-// settled; when the peer has the packet, operation "process_ack_of_ack" forgets
-// the ranges. notify_frame gets the largest number acknowledged as cookie and
-// the path ID as length. It reports false, writing nothing, if the type was not
-// declared, elicits acknowledgments itself, or there is no room.
-func (b *PacketBuilder) AppendAck(t wire.FrameType, frame []byte, p *Path) bool {
-	d, ok := b.conn.plug.frames[t]
-	if !ok || d.AckEliciting || len(frame) > b.room() || len(frame) == 0 || p.space.received.Empty() {
-		return false
-	}
-	b.b = append(b.b, frame...)
-	b.records = append(b.records, frameRecord{typ: t, off: b.acknowledged(&p.space), n: uint32(p.ID), fin: true})
-	b.controlled = b.controlled || d.CongestionControlled
-	return true
-}
 
 // record notes a frame for its fate; its facts make the packet's.
 func (b *PacketBuilder) record(r frameRecord) {

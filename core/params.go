@@ -130,6 +130,7 @@ func (c *Conn) composeParams() *wire.TransportParameters {
 		tp.HasStatelessResetToken, tp.StatelessResetToken = true, c.endpoint.resetToken(c.handshake.localSrc)
 		c.addPreferredAddress(&tp)
 	}
+	c.appendOffers(&tp)
 	for _, id := range c.ops.params.write.Params() {
 		w := c.ops.params.write.Slot(id).Run(WriteParam{ID: id})
 		if !w.Present {
@@ -234,12 +235,18 @@ func (c *Conn) receiveParams(b []byte) error {
 			return err
 		}
 	}
+	if te := c.settleOffers(&tp); te != nil {
+		return te
+	}
 	for i := range tp.Unknown {
 		p := &tp.Unknown[i]
 		if s := c.ops.params.process.Slot(p.ID); s != nil {
 			if te := s.Run(ProcessParam{ID: p.ID, Value: p.Value}).error(wire.Crypto); te != nil {
 				return te
 			}
+			continue
+		}
+		if c.offered(p.ID) {
 			continue
 		}
 		c.v.UnknownParams++

@@ -2,6 +2,7 @@ package core
 
 import (
 	"github.com/pquic-go/pquic/core/congestion"
+	"github.com/pquic-go/pquic/core/mono"
 	"github.com/pquic-go/pquic/core/wire"
 	"github.com/pquic-go/pquic/protoops"
 )
@@ -26,7 +27,8 @@ func (s *scratch) forget(c *Conn) {
 	}
 	if s.out.conn == c {
 		clear(s.out.records[:cap(s.out.records)])
-		s.out = PacketBuilder{records: s.out.records[:0]}
+		clear(s.out.held[:cap(s.out.held)])
+		s.out = PacketBuilder{records: s.out.records[:0], held: s.out.held[:0]}
 	}
 }
 
@@ -45,6 +47,9 @@ type pluginState struct {
 	waiting int   // frames in all queues
 	credit  int64 // of plugins' frames against the engine's data, bytes
 	serving bool  // the queues are being walked
+	rooms   []bookedRoom
+	timers  []mono.Time // that plugins have asked for, ascending
+	offers  []*PluginOffer
 
 	closing  bool // some path waits to be closed
 	injected []injectedPayload

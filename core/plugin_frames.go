@@ -33,10 +33,7 @@ var ErrFrameType = errors.New("quic: frame type is the engine's own or declared 
 // DeclareFrame makes a frame type known. Its operations parse_frame,
 // process_frame, write_frame and notify_frame are attached separately.
 func (c *Conn) DeclareFrame(d FrameDecl) error {
-	if wire.FactsOf(d.Type).Known() || d.Type > wire.MaxVarint {
-		return ErrFrameType
-	}
-	if _, dup := c.plug.frames[d.Type]; dup {
+	if c.frameTaken(d.Type) {
 		return ErrFrameType
 	}
 	if c.plug.frames == nil {
@@ -49,9 +46,17 @@ func (c *Conn) DeclareFrame(d FrameDecl) error {
 	return nil
 }
 
+// frameTaken reports whether no plugin can have the type: it is the engine's,
+// another's or out of range.
+func (c *Conn) frameTaken(t wire.FrameType) bool {
+	_, dup := c.plug.frames[t]
+	return dup || notAPluginsFrame(uint64(t))
+}
+
 // WithdrawFrame undoes DeclareFrame. Frames of the type that wait are dropped.
 func (c *Conn) WithdrawFrame(t wire.FrameType) {
 	c.CancelReserved(t)
+	_ = c.BookRoom(t, 0)
 	delete(c.plug.frames, t)
 }
 
@@ -301,21 +306,29 @@ func (c *Conn) serveQueue(b *PacketBuilder, q *frameQueue, limited, riders bool)
 
 // writeOne runs write_frame for one reservation and returns the bytes written.
 func (c *Conn) writeOne(b *PacketBuilder, r *reservation) int {
+	n := c.runWriter(b, r)
+	if n == 0 {
+		c.notifyUnsent(b.path, r)
+	}
+	return n
+}
+
+// runWriter runs write_frame and returns the bytes written.
+func (c *Conn) runWriter(b *PacketBuilder, r *reservation) int {
+	s := c.ops.frames.plugin.write.Slot(uint64(r.Type))
+	if s == nil {
+		return 0
+	}
 	before, records := len(b.b), len(b.records)
 	eliciting, controlled := b.eliciting, b.controlled
-	if s := c.ops.frames.plugin.write.Slot(uint64(r.Type)); s != nil {
-		b.cookie = r.Cookie
-		s.Run(WriteArg{Builder: b, Path: b.path, Type: uint64(r.Type), Cookie: r.Cookie, Room: uint64(r.Size)})
-	}
+	b.cookie = r.Cookie
+	s.Run(WriteArg{Builder: b, Path: b.path, Type: uint64(r.Type), Cookie: r.Cookie, Room: uint64(r.Size)})
 	n := len(b.b) - before
 	if n > r.Size {
 		// More than it booked: the frame is erased.
 		b.b, b.records = b.b[:before], b.records[:records]
 		b.eliciting, b.controlled = eliciting, controlled
 		n = 0
-	}
-	if n == 0 {
-		c.notifyUnsent(b.path, r)
 	}
 	return n
 }
