@@ -270,7 +270,7 @@ func Load(name string, elf []byte, env *Env) (obj *Object, err error) {
 	// file that finds it must still not take the process with it.
 	defer func() {
 		if r := recover(); r != nil {
-			obj, err = nil, &LoadError{Object: name, Slot: -1, Msg: fmt.Sprintf("malformed object: %v", r)}
+			obj, err = nil, &LoadError{Object: name, Slot: -1, Msg: recovered + fmt.Sprint(r)}
 		}
 	}()
 	f, err := parseELF(name, elf)
@@ -314,6 +314,9 @@ func Load(name string, elf []byte, env *Env) (obj *Object, err error) {
 	}
 	return l.obj, nil
 }
+
+// recovered starts the message of an error that a check should have found.
+const recovered = "malformed object: "
 
 // A loader turns the sections of a file into an Object.
 type loader struct {
