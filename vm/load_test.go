@@ -146,12 +146,12 @@ func testObjects(t testing.TB) []string {
 
 func TestLoadObjects(t *testing.T) {
 	for _, name := range testObjects(t) {
-		t.Run(name, func(t *testing.T) { checkObject(t, loadTestdata(t, name)) })
+		t.Run(name, func(t *testing.T) { checkLoaded(t, loadTestdata(t, name)) })
 	}
 }
 
-// checkObject checks what holds for every loaded object.
-func checkObject(t *testing.T, o *Object) {
+// checkLoaded checks what holds for every loaded object.
+func checkLoaded(t *testing.T, o *Object) {
 	t.Helper()
 	end := 0
 	for _, f := range o.Functions {
@@ -482,6 +482,6 @@ func compileAll(t *testing.T, clang, cpu string, sources []string) {
 			t.Error(err)
 			continue
 		}
-		checkObject(t, o)
+		checkLoaded(t, o)
 	}
 }
