@@ -20,7 +20,7 @@ const toStdout = "-"
 // A target is one URL and where its file goes.
 type target struct {
 	url  *url.URL
-	text string // as the user wrote it
+	text string // as it is printed, without a password
 	file string // "" for standard output
 }
 
@@ -45,7 +45,7 @@ func (o *options) targets(args []string) ([]target, error) {
 		if err != nil {
 			return nil, err
 		}
-		t := target{url: u, text: arg}
+		t := target{url: u, text: u.Redacted()}
 		if o.output != toStdout {
 			name, err := fileName(u)
 			if err != nil {

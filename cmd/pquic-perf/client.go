@@ -122,7 +122,7 @@ func runClient(ctx context.Context, o *clientOptions, stdout, stderr io.Writer) 
 	if !o.json {
 		fmt.Fprintf(stdout, "%s to %s: %s\n", o.scenario, o.target, o.plan())
 	}
-	m := &measurement{o: o, cfg: cfg}
+	m := &measurement{o: o, cfg: cfg, log: log}
 	err = m.run(ctx)
 	if errors.Is(err, errInterrupted) {
 		return cliutil.Exit(cliutil.ExitInterrupted, errors.New("interrupted before anything was measured"))

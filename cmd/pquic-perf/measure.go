@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 type measurement struct {
 	o   *clientOptions
 	cfg *hoststack.Config
+	log *slog.Logger
 
 	seconds    float64
 	cpuSeconds float64
@@ -67,6 +69,7 @@ func (m *measurement) timed(f func() error) error {
 func (m *measurement) dial(ctx context.Context) (*hoststack.Conn, error) {
 	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
+	start := time.Now()
 	c, err := hoststack.Dial(dialCtx, "udp", m.o.target, m.cfg)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -76,6 +79,7 @@ func (m *measurement) dial(ctx context.Context) (*hoststack.Conn, error) {
 		return nil, cliutil.Exit(exitNoConnection, fmt.Errorf("no successful connections: %w", d.Connect(err)))
 	}
 	m.handshakes.Add(1)
+	m.log.Debug("connected", "remote", c.RemoteAddr(), "took", time.Since(start).Round(time.Microsecond))
 	return c, nil
 }
 

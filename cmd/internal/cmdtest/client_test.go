@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -142,6 +143,7 @@ func TestFetch1000SmallFiles(t *testing.T) {
 }
 
 func TestSummaryLine(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	s.put("file", []byte("hello"))
 	out := t.TempDir()
@@ -166,6 +168,7 @@ func TestSummaryLine(t *testing.T) {
 }
 
 func TestDelayBetweenRequests(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	s.put("a", []byte("a"))
 	s.put("b", []byte("b"))
@@ -178,6 +181,7 @@ func TestDelayBetweenRequests(t *testing.T) {
 }
 
 func TestUntrustedServers(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	s.put("file", []byte("hello"))
 	out := t.TempDir()
@@ -194,6 +198,7 @@ func TestUntrustedServers(t *testing.T) {
 }
 
 func TestDeadServer(t *testing.T) {
+	t.Parallel()
 	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -213,12 +218,14 @@ func TestDeadServer(t *testing.T) {
 }
 
 func TestWrongProtocol(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "--alpn", "perf")
 	run(t, "pquic-client", "--pin", s.pin, "--output", t.TempDir(), s.url("file")).wantFailure(t, 3, "the server does not speak h3: try another --alpn")
 	s.end()
 }
 
 func TestErrorStatus(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	s.put("there", []byte("hello"))
 	out := t.TempDir()
@@ -249,6 +256,21 @@ type slowSite struct {
 
 	mu     sync.Mutex
 	ranges []string
+	fields http.Header // of the last request
+}
+
+// change makes it another file.
+func (s *slowSite) change(etag string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.etag = etag
+}
+
+// header returns the fields of the last request.
+func (s *slowSite) header() http.Header {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fields
 }
 
 func slowServe(t *testing.T, etag string, hold, abort bool) *slowSite {
@@ -265,7 +287,7 @@ func slowServe(t *testing.T, etag string, hold, abort bool) *slowSite {
 		t.Fatal(err)
 	}
 	s.addr = l.Addr().String()
-	server := &http3.Server{Handler: s}
+	server := &http3.Server{Handler: s, Logger: slog.New(slog.DiscardHandler)}
 	go func() { _ = server.Serve(http3.NewListener(l)) }()
 	t.Cleanup(func() {
 		server.Close()
@@ -279,11 +301,12 @@ func (s *slowSite) url() string { return "https://" + s.addr + "/file" }
 func (s *slowSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.ranges = append(s.ranges, r.Header.Get("Range"))
-	hold := s.hold
+	s.fields = r.Header.Clone()
+	hold, etag := s.hold, s.etag
 	s.hold = false
 	s.mu.Unlock()
-	if s.etag != "" {
-		w.Header().Set("ETag", s.etag)
+	if etag != "" {
+		w.Header().Set("ETag", etag)
 	}
 	if !hold {
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(s.content))
@@ -302,6 +325,7 @@ func (s *slowSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Ctrl-C leaves what the same command goes on with, under another name.
 func TestInterruptAndResume(t *testing.T) {
+	t.Parallel()
 	s := slowServe(t, `"v1"`, true, false)
 	out := t.TempDir()
 	args := []string{"--pin", s.pin, "--output", out, "--json", "--flow-control", "64KiB", s.url()}
@@ -337,6 +361,7 @@ func TestInterruptAndResume(t *testing.T) {
 
 // If the server does not tell versions apart, nothing is left behind.
 func TestInterruptWithoutETag(t *testing.T) {
+	t.Parallel()
 	s := slowServe(t, "", true, false)
 	out := t.TempDir()
 	p := start(t, "pquic-client", "--pin", s.pin, "--output", out, s.url())
@@ -350,6 +375,7 @@ func TestInterruptWithoutETag(t *testing.T) {
 
 // A response that the server breaks off is a failure that can be gone on with.
 func TestBrokenResponse(t *testing.T) {
+	t.Parallel()
 	s := slowServe(t, `"v1"`, true, true)
 	out := t.TempDir()
 	r := run(t, "pquic-client", "--pin", s.pin, "--output", out, s.url())
@@ -366,6 +392,7 @@ func TestBrokenResponse(t *testing.T) {
 
 // A server that dies without a word is noticed by the idle timeout.
 func TestServerDies(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	s.put("file", randomBytes(40<<20)) // more than all windows and buffers hold
 	r, w, err := os.Pipe()
@@ -395,6 +422,7 @@ func TestServerDies(t *testing.T) {
 }
 
 func TestSessions(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	s.put("file", []byte("hello"))
 	dir := t.TempDir()
@@ -450,6 +478,7 @@ func TestRejectedEarlyData(t *testing.T) {
 }
 
 func TestTwoClientsOneFile(t *testing.T) {
+	t.Parallel()
 	s := slowServe(t, `"v1"`, true, false)
 	out := t.TempDir()
 	first := start(t, "pquic-client", "--pin", s.pin, "--output", out, s.url())
@@ -477,6 +506,7 @@ func TestUnwritableFolder(t *testing.T) {
 
 // The readers of standard output may leave early.
 func TestOutputToClosedPipe(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	s.put("file", randomBytes(1<<20))
 	r, w, err := os.Pipe()

@@ -49,7 +49,7 @@ func TestBadCommandLines(t *testing.T) {
 		{server, "--certpath " + t.TempDir(), 1, "no certificate in"},
 		{server, "--certpath " + dir + " --cert a --key b", 2, "exclude each other"},
 		{server, "--client-ca " + file, 1, "holds no certificate in PEM form"},
-		{server, "--qlog " + file, 1, "--qlog: qlog directory"},
+		{server, "--qlog " + file, 1, "--qlog: mkdir"},
 		{server, "--keylog " + dir + "/missing/keys", 1, "--keylog:"},
 		{server, "--listen 192.0.2.1:0", 1, "no interface of this machine has that address"},
 		{server, "PQUIC_CC=vegas", 2, `environment variable PQUIC_CC="vegas"`},

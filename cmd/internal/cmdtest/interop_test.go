@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -89,4 +90,51 @@ func TestInteropMissingFile(t *testing.T) {
 	r.wantFailure(t, 1, s.url("missing")+": ")
 	wantFiles(t, dir)
 	s.end()
+}
+
+// The runner's variables for logs are obeyed, and its authority is believed
+// alone.
+func TestInteropLogsAndTrust(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeCert(t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "priv.key"))
+	www, qlog, keys := t.TempDir(), filepath.Join(dir, "qlog"), filepath.Join(dir, "keys.log")
+	if err := os.WriteFile(filepath.Join(www, "file"), []byte("hello"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	server := start(t, "pquic-interop", "ROLE=server", "TESTCASE=http3", "PQUIC_CERTS="+dir, "PQUIC_WWW="+www, "PQUIC_LOGS="+dir+"/none", "PQUIC_LISTEN=127.0.0.1:0", "QLOGDIR="+qlog)
+	url := "https://" + server.find(`^listening on (\S+)$`) + "/file"
+	env := []string{"ROLE=client", "TESTCASE=http3", "PQUIC_CERTS=" + dir, "PQUIC_DOWNLOADS=" + dir, "PQUIC_LOGS=" + dir + "/none", "QLOGDIR=" + qlog, "SSLKEYLOGFILE=" + keys, "REQUESTS=" + url}
+	authority, err := os.ReadFile(filepath.Join(dir, "cert.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), authority, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "pquic-interop", env...).wantSuccess(t)
+	wantContent(t, filepath.Join(dir, "file"), []byte("hello"))
+	if log, err := os.ReadFile(keys); err != nil || !strings.Contains(string(log), "CLIENT_TRAFFIC_SECRET_0 ") {
+		t.Errorf("key log: %v: %s", err, log)
+	}
+	writeCert(t, filepath.Join(dir, "ca.pem"), filepath.Join(dir, "other.key"))
+	run(t, "pquic-interop", env...).wantFailure(t, 1, "the server's certificate is signed by nobody we trust")
+	server.end()
+	if traces, err := filepath.Glob(filepath.Join(qlog, "*.sqlog")); err != nil || len(traces) < 3 {
+		t.Errorf("traces %q, %v", traces, err)
+	}
+}
+
+// A client that is told to end leaves nothing under a file's name.
+func TestInteropInterrupted(t *testing.T) {
+	t.Parallel()
+	s := slowServe(t, "", true, false)
+	dir := t.TempDir()
+	p := start(t, "pquic-interop", "ROLE=client", "TESTCASE=http3", "PQUIC_CERTS="+dir, "PQUIC_DOWNLOADS="+dir, "PQUIC_LOGS="+dir+"/none", "REQUESTS="+s.url())
+	<-s.held
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != 1 || strings.Count(p.stderr.String(), "\n") != 1 {
+		t.Errorf("exit code %d, stderr %q", code, p.stderr.String())
+	}
+	wantFiles(t, dir)
 }

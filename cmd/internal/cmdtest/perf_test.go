@@ -25,6 +25,7 @@ func perfServe(t *testing.T, args ...string) (p *process, addr, pin string) {
 
 // The lines are those of secnetperf.
 func TestPerfResultLines(t *testing.T) {
+	t.Parallel()
 	_, addr, pin := perfServe(t)
 	rps := `(?m)^Result: \d+ RPS, Latency,us 0th: \d+, 50th: \d+, 90th: \d+, 99th: \d+, 99\.9th: \d+, 99\.99th: \d+, 99\.999th: \d+, 99\.9999th: \d+, Max: \d+$`
 	for scenario, want := range map[string]string{
@@ -47,6 +48,7 @@ func TestPerfResultLines(t *testing.T) {
 }
 
 func TestPerfJSON(t *testing.T) {
+	t.Parallel()
 	p, addr, pin := perfServe(t)
 	for scenario, more := range map[string][]string{
 		"download": {"--bytes", "5MB", "--streams", "2"}, "upload": {"--bytes", "5MB", "--streams", "2"}, "hps": {"--runtime", "200ms", "--conns", "4"},
@@ -89,6 +91,7 @@ func TestPerfJSON(t *testing.T) {
 }
 
 func TestPerfFiles(t *testing.T) {
+	t.Parallel()
 	_, addr, pin := perfServe(t)
 	dir := t.TempDir()
 	hgrm, svg := filepath.Join(dir, "l.hgrm"), filepath.Join(dir, "l.svg")
@@ -114,6 +117,7 @@ func TestPerfFiles(t *testing.T) {
 }
 
 func TestPerfFailures(t *testing.T) {
+	t.Parallel()
 	_, addr, _ := perfServe(t)
 	run(t, "pquic-perf", "client", "--target", addr, "--pin", pinExample, "--json").wantFailure(t, 3, "no successful connections: the server's key is not the pinned one: it is ")
 	s := serve(t)
@@ -121,6 +125,7 @@ func TestPerfFailures(t *testing.T) {
 }
 
 func TestPerfInterrupted(t *testing.T) {
+	t.Parallel()
 	_, addr, pin := perfServe(t)
 	p := start(t, "pquic-perf", "client", "--target", addr, "--pin", pin, "--scenario", "rps", "--runtime", "1h")
 	p.find(`^rps to (.*): `)
@@ -133,6 +138,7 @@ func TestPerfInterrupted(t *testing.T) {
 // The server's pieces do not depend on the client being ours: a bare socket
 // that sends rubbish harms nobody.
 func TestPerfServerIgnoresRubbish(t *testing.T) {
+	t.Parallel()
 	_, addr, pin := perfServe(t)
 	c, err := net.Dial("udp", addr)
 	if err != nil {
@@ -145,4 +151,39 @@ func TestPerfServerIgnoresRubbish(t *testing.T) {
 		}
 	}
 	run(t, "pquic-perf", "client", "--target", addr, "--pin", pin, "--bytes", "1MB").wantSuccess(t)
+}
+
+// A server that ends, ends its clients' measurements with a reason; it exits
+// with 0 and tells what it has used.
+func TestPerfServerEnds(t *testing.T) {
+	t.Parallel()
+	for _, json := range []bool{false, true} {
+		var flags []string
+		want := `(?m)^cpu_seconds: \d+\.\d+$`
+		if json {
+			flags, want = []string{"--json"}, `(?m)^\{"cpu_seconds":\d[^{}]*,"connections":1,"requests":\d+,"bytes_received":\d+,"bytes_sent":\d+\}$`
+		}
+		server, addr, pin := perfServe(t, flags...)
+		client := start(t, "pquic-perf", "client", "--target", addr, "--pin", pin, "--scenario", "download", "--runtime", "1h", "--verbose")
+		client.find(`^download to (.*): `)
+		client.waitLog("msg=connected")
+		server.signal(syscall.SIGTERM)
+		if code := server.wait(); code != 0 || !regexp.MustCompile(want).MatchString(server.output()) {
+			t.Errorf("the server exits with %d and said\n%s", code, server.output())
+		}
+		if code := client.wait(); code != 1 || !strings.Contains(client.stderr.String(), "pquic-perf: the server closed the connection with code 0x0: the server ends\n") {
+			t.Errorf("the client exits with %d: %s", code, client.stderr.String())
+		}
+	}
+}
+
+// Many connections share the workers, and all of them count.
+func TestPerfConnections(t *testing.T) {
+	t.Parallel()
+	_, addr, pin := perfServe(t, "--workers", "2", "--retry")
+	r := run(t, "pquic-perf", "client", "--target", addr, "--pin", pin, "--bytes", "200kB", "--conns", "5", "--streams", "2", "--workers", "2", "--per-stream")
+	r.wantSuccess(t)
+	if n := strings.Count(r.stdout, "Result: Download 200000 bytes @ "); n != 10 || !strings.Contains(r.stdout, "\nCompleted 5 connections and 10 streams!\n") {
+		t.Errorf("%d streams:\n%s", n, r.stdout)
+	}
 }

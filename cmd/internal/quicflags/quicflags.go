@@ -3,8 +3,10 @@
 package quicflags
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -117,7 +119,7 @@ func (o *Options) Setup(program string, log *slog.Logger) (*Setup, error) {
 	if o.KeyLog != "" {
 		f, err := hoststack.OpenKeyLog(o.KeyLog)
 		if err != nil {
-			return nil, fmt.Errorf("--keylog: %w", err)
+			return nil, fmt.Errorf("--keylog: %w", systemError(err))
 		}
 		s.KeyLog, s.keyLog = f, f
 	}
@@ -126,11 +128,20 @@ func (o *Options) Setup(program string, log *slog.Logger) (*Setup, error) {
 		s.qlog, err = qlogdir.New(o.QlogDir, program, o.QlogNames == "qvis", func(err error) { log.Warn("a trace is incomplete", "error", err) })
 		if err != nil {
 			s.Close()
-			return nil, fmt.Errorf("--qlog: %w", err)
+			return nil, fmt.Errorf("--qlog: %w", systemError(err))
 		}
 		s.Config.Core.Qlog = s.qlog.Trace
 	}
 	return s, nil
+}
+
+// systemError leaves out which package tells of a file's error.
+func systemError(err error) error {
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return file
+	}
+	return err
 }
 
 // Close closes the files. The connections that write to them should have ended.

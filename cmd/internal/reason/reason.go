@@ -64,12 +64,15 @@ func (d Dialling) Connect(err error) error {
 		return e
 	}
 	var dns *net.DNSError
+	var addr *net.AddrError
 	var transport *core.TransportError
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return networkError("the name %q is unknown", dns.Name)
 	case errors.As(err, &dns):
 		return networkError("looking up the name %q failed: %s", dns.Name, dns.Err)
+	case errors.As(err, &addr):
+		return networkError("no address of %s is of the family asked for: want --ipv4, --ipv6 or neither", d.Addr)
 	case errors.Is(err, core.ErrHandshakeTimeout), errors.Is(err, core.ErrIdleTimeout), errors.Is(err, context.DeadlineExceeded):
 		return networkError("no answer from UDP %s within %v: is a QUIC server there, and do firewalls let UDP through?", d.Addr, d.Timeout)
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
@@ -141,7 +144,7 @@ func trust(err error) error {
 	var unknown x509.UnknownAuthorityError
 	switch {
 	case errors.As(verify.Err, &host):
-		return trustError("the server's certificate is for another name: %s", strings.TrimPrefix(host.Error(), "x509: "))
+		return trustError("the server's certificate is for another name: %s: %s", strings.TrimPrefix(host.Error(), "x509: "), help)
 	case errors.As(verify.Err, &invalid) && invalid.Reason == x509.Expired:
 		return trustError("the server's certificate is not valid today, but from %s to %s",
 			invalid.Cert.NotBefore.Format(time.DateOnly), invalid.Cert.NotAfter.Format(time.DateOnly))

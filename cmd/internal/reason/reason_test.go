@@ -35,6 +35,7 @@ func TestConnect(t *testing.T) {
 	}{
 		{&net.DNSError{Name: "nowhere", IsNotFound: true}, false, `the name "nowhere" is unknown`},
 		{&net.DNSError{Name: "nowhere", Err: "timeout"}, false, `looking up the name "nowhere" failed: timeout`},
+		{&net.AddrError{Err: "no suitable address found", Addr: "::1"}, false, "no address of host:443 is of the family asked for"},
 		{core.ErrHandshakeTimeout, false, "no answer from UDP host:443 within 10s"},
 		{context.DeadlineExceeded, false, "no answer from UDP host:443 within 10s"},
 		{fmt.Errorf("send: %w", syscall.ENETUNREACH), false, "there is no route to host:443"},
