@@ -283,7 +283,7 @@ func Load(name string, elf []byte, env *Env) (obj *Object, err error) {
 	l := &loader{
 		elfFile:      f,
 		env:          env,
-		places:       make([]place, len(f.sections)),
+		places:       make([]sectionPlace, len(f.sections)),
 		imports:      make(map[string]int),
 		hostFuncs:    make(map[string]bool),
 		codeSections: make(map[string]int),
@@ -323,7 +323,7 @@ type loader struct {
 	*elfFile
 	env          *Env
 	obj          *Object
-	places       []place // per section of the file
+	places       []sectionPlace // per section of the file
 	codeSections map[string]int
 	hostFuncs    map[string]bool
 	imports      map[string]int // index into obj.Imports

@@ -21,8 +21,8 @@ const (
 
 func (u sectionUse) isData() bool { return u == useROData || u == useData || u == useBSS }
 
-// A place says where the contents of a section went.
-type place struct {
+// A sectionPlace says where the contents of a section went.
+type sectionPlace struct {
 	use  sectionUse
 	base int // useCode: slot of Object.Code; data: arena address
 }
