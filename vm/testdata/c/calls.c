@@ -47,12 +47,3 @@ u64 deep8(struct pq_ctx *ctx)
 {
 	return level2(ctx->a) + 1;
 }
-
-LEVEL(1, level2)
-
-// Nine frames: one too many.
-SEC("test/deep9")
-u64 deep9(struct pq_ctx *ctx)
-{
-	return level1(ctx->a) + 1;
-}

@@ -61,16 +61,6 @@ u64 core_weak(struct pq_ctx *ctx)
 	return r;
 }
 
-SEC("test/core_bytes")
-u64 core_bytes(struct pq_ctx *ctx)
-{
-	u64 s = 0;
-#pragma clang loop unroll(disable)
-	for (u32 i = 0; i < sizeof ctx->id; i++)
-		s = s * 2 + ctx->id[i];
-	return s;
-}
-
 SEC("test/core_buffer")
 u64 core_buffer(struct pq_ctx *ctx)
 {
