@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/pquic-go/pquic/core/wire"
-	"github.com/pquic-go/pquic/protoops"
 )
 
 // A FrameDecl declares a frame type a plugin owns.
@@ -226,84 +225,6 @@ func (c *Conn) reservedFor(p *Path) bool {
 	return false
 }
 
-// writeReserved writes the plugins' reserved frames that fit: a deficit round
-// robin over the plugins, within what is left to all of them. riders says that
-// the packet is complete but for frames that would not have been worth one.
-func (c *Conn) writeReserved(b *PacketBuilder, riders bool) {
-	if c.plug.waiting == 0 || b.level != level1RTT || riders && b.empty() {
-		return
-	}
-	limited := c.streams.sched.Len() > 0
-	if limited && !riders && !b.blocked {
-		// Per packet, plugins gain (100-share) % of it; what they use is taken
-		// off, and they wait while they are in debt.
-		share := int64(c.coreShare(NoArg{}).Count)
-		c.plug.credit = min(c.plug.credit+int64(len(b.buf))*(100-share)/100, int64(len(b.buf)))
-	}
-	c.plug.serving = true
-	// A queue whose turn ends without its deficit being the reason has nothing
-	// more for this packet; when that holds for all of them in a row it is done.
-	for done := 0; done < len(c.plug.queues); c.plug.turn++ {
-		c.plug.turn %= len(c.plug.queues)
-		q := c.plug.queues[c.plug.turn]
-		if c.serveQueue(b, q, limited, riders) {
-			q.deficit += int64(q.weight) * weightQuantum
-			done = 0
-		} else {
-			done++
-		}
-		if len(q.frames) == 0 {
-			q.deficit = 0
-		}
-	}
-	c.plug.serving = false
-}
-
-// serveQueue writes what q may put into the packet and reports whether only its
-// deficit ended that.
-func (c *Conn) serveQueue(b *PacketBuilder, q *frameQueue, limited, riders bool) (more bool) {
-	// Pluglets that run here may reserve more: that waits for the next packet.
-	n := len(q.frames)
-	kept := 0
-	for i := 0; i < n; {
-		block := q.frames[i : i+q.frames[i].block]
-		i += len(block)
-		r := &block[0]
-		if r.Size <= 0 {
-			continue // cancelled meanwhile
-		}
-		size := 0
-		for j := range block {
-			size += block[j].Size
-		}
-		waits := r.Rider != riders || r.Path != nil && r.Path != b.path || b.blocked && r.controlled || b.room() < size
-		if !waits && !r.exempt {
-			if limited && c.plug.credit <= 0 {
-				waits = true
-			} else if int64(size) > q.deficit {
-				waits, more = true, true
-			}
-		}
-		if waits {
-			kept += copy(q.frames[kept:], block)
-			continue
-		}
-		c.reserved(-len(block))
-		for j := range block {
-			x := block[j] // a pluglet that reserves may move the queue
-			written := int64(c.writeOne(b, &x))
-			if !x.exempt {
-				q.deficit -= written
-				if limited {
-					c.plug.credit -= written
-				}
-			}
-		}
-	}
-	q.frames = append(q.frames[:kept], q.frames[n:]...)
-	return more
-}
-
 // writeOne runs write_frame for one reservation and returns the bytes written.
 func (c *Conn) writeOne(b *PacketBuilder, r *reservation) int {
 	n := c.runWriter(b, r)
@@ -338,22 +259,3 @@ func (c *Conn) notifyUnsent(p *Path, r *reservation) {
 		s.Run(FrameFate{Path: p, Type: uint64(r.Type), Cookie: r.Cookie, Fate: FateUnsent})
 	}
 }
-
-// coreShare chooses the percentage of bytes the engine's data keeps when plugins have frames to send. Operation "core_share".
-func (c *Conn) coreShare(a NoArg) Count {
-	if c.ops.coreShare.Attached() {
-		return c.ops.coreShare.Run(a)
-	}
-	return c.coreShareNative(a)
-}
-
-var opCoreShare = protoops.Define(protoops.Key{Name: "core_share", Param: protoops.NoParam},
-	protoops.Doc{
-		Summary: "Chooses the percentage of bytes the engine's data keeps when plugins have frames to send",
-		Fires:   "per packet with reserved frames while stream data waits",
-		Native:  "50",
-	},
-	func(c *Conn) *protoops.Slot[NoArg, Count] { return &c.ops.coreShare },
-	(*Conn).coreShareNative)
-
-func (c *Conn) coreShareNative(NoArg) Count { return Count{coreShare} }
