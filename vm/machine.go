@@ -22,12 +22,13 @@ type level struct {
 	state
 	user    any
 	prog    *Prog
-	granted int64             // fuel as of the last settlement with the connection's budget
-	next    uint8             // first free dynamic slot
-	used    uint8             // static slots the previous call may have set: 1 to used-1
-	kinds   [NumSlots]uint16  // kind index of the dynamic handles
-	err     error             // what a host function returned
-	_       [0]unsafe.Pointer // keeps the struct comparable by address only
+	granted int64            // fuel as of the last settlement with the connection's budget
+	next    uint8            // first free dynamic slot
+	used    uint8            // static slots the previous call may have set: 1 to used
+	kinds   [NumSlots]uint16 // kind index of the dynamic handles
+	initial int64            // fuel the call began with
+	top     uint64           // r10 of the entry function
+	err     error            // what a host function returned
 }
 
 var (

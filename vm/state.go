@@ -15,7 +15,7 @@ const (
 // state is what an engine works on while it runs one program. There is one per nesting level of a machine. It is Go
 // memory, so the views keep what they point at alive; compiled code reaches its fields by fixed offsets (jit_state.go).
 type state struct {
-	regs [12]uint64 // r0 to r10; [11] stays 0 (RegNone)
+	regs [16]uint64 // r0 to r10; [11] stays 0 (RegNone); the rest makes indexing free of checks
 	fuel int64      // what the call may still spend; below 0 is a FaultFuel
 
 	arena      unsafe.Pointer // host address of arena address 0
