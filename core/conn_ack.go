@@ -43,7 +43,7 @@ func (c *Conn) processAckFrame(in *ReceivedPacket, f wire.AckFrame) *TransportEr
 
 func (c *Conn) ackFrame(s *numberSpace, f *wire.AckFrame) Outcome {
 	delay := time.Duration(0)
-	if s.id == appSpace {
+	if s.id != initialSpace { // "MAY ignore the acknowledgment delay for Initial packets"
 		delay = f.Delay(c.v.RemoteParams.AckDelayExponent)
 	}
 	return c.processAck(AckArg{Path: s.path, Largest: f.Largest, AckDelay: delay, ECN: f.ECN, ECT0: f.ECT0, ECT1: f.ECT1, CE: f.CE, space: s, ranges: f.Ranges()})
@@ -332,10 +332,14 @@ var opSpuriousLoss = protoops.Define(protoops.Key{Name: "spurious_loss", Param: 
 // sampleRTT takes a round-trip sample.
 // https://www.rfc-editor.org/rfc/rfc9002#section-5.1
 func (c *Conn) sampleRTT(p *Path, s *numberSpace, ack *ackEvent, delay time.Duration) {
-	ack.hasRTT, ack.latest = true, c.now.Sub(ack.largestSent)
-	if s.id != appSpace {
-		delay = 0 // "MAY ignore … for Initial packets", peers send none of value
+	if s.id == handshakeSpace && ack.largestSent < c.handshake.helloSent && p.RTT.Samples > 0 {
+		// ServerHello was sent again after this packet: the client may have kept
+		// the packet until it came, and there are peers whose acknowledgments of
+		// Handshake packets tell no delay. As one of two packets of which the
+		// acknowledgment may be, it measures nothing.
+		return
 	}
+	ack.hasRTT, ack.latest = true, c.now.Sub(ack.largestSent)
 	if c.v.HandshakeConfirmed != 0 {
 		// "SHOULD … use the lesser of the acknowledgment delay and the peer's
 		// max_ack_delay after the handshake is confirmed".
@@ -858,7 +862,7 @@ func writeAckFrame(c *Conn, b *PacketBuilder) {
 	}
 	delay := uint64(0)
 	exp := uint64(0)
-	if s.id == appSpace {
+	if s.id != initialSpace {
 		exp = uint64(c.config.AckDelayExponent)
 		if d := c.now.Sub(s.v.LargestReceivedTime); d > 0 {
 			delay = uint64(d/time.Microsecond) >> exp

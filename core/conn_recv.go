@@ -29,6 +29,8 @@ type Datagram struct {
 	Local, Remote netip.AddrPort
 	IfIndex       uint32 // interface it arrived on, 0 unknown
 	ECN           ECN
+
+	kept mono.Time // arrived then and waited for keys; 0: arrives now
 }
 
 // A ReceivedPacket is the packet being processed. There is one per
@@ -43,9 +45,24 @@ type ReceivedPacket struct {
 	ptype      wire.PacketType
 	dst        wire.ConnID
 	ecn        ECN
+	kept       mono.Time // see Datagram
 	eliciting  bool
 	nonProbing bool
 	conn       *Conn
+}
+
+// arrival returns when the packet arrived, which an acknowledgment's delay
+// counts from.
+//
+// "endpoints SHOULD include buffering delays caused by unavailability of
+// decryption keys, since these delays can be large and are likely to be
+// non-repeating."
+// https://www.rfc-editor.org/rfc/rfc9000#section-13.2.5
+func (p *ReceivedPacket) arrival(now mono.Time) mono.Time {
+	if p.kept.IsZero() {
+		return now
+	}
+	return p.kept
 }
 
 // Path returns the path the packet arrived on.
@@ -165,7 +182,7 @@ func (c *Conn) getIncomingPathNative(a IncomingArg) PathResult {
 // the rest of the datagram is useless.
 func (c *Conn) receivePacket(now mono.Time, d *Datagram, b []byte, p *Path, rt *route, dst wire.ConnID) int {
 	in := &c.endpoint.scratch.in
-	*in = ReceivedPacket{conn: c, path: p, route: rt, dst: dst, ecn: d.ECN}
+	*in = ReceivedPacket{conn: c, path: p, route: rt, dst: dst, ecn: d.ECN, kept: d.kept}
 	if !wire.IsLongHeader(b[0]) {
 		c.receiveShort(now, d, b, in)
 		return len(b)
@@ -390,6 +407,9 @@ func (c *Conn) bufferOrDrop(d *Datagram, pkt []byte, typ wire.PacketType, l encr
 	}
 	b := bufferedPacket{data: bytes.Clone(pkt), typ: typ, d: *d}
 	b.d.Payload = nil
+	if b.d.kept.IsZero() {
+		b.d.kept = c.now
+	}
 	c.pending = append(c.pending, b)
 }
 
@@ -525,7 +545,7 @@ func (c *Conn) processPacket(now mono.Time, s *numberSpace, in *ReceivedPacket) 
 	if s.injected != nil && s.injected.Contains(in.Number) {
 		// A plugin has recovered it before it came; it only has to be
 		// acknowledged.
-		s.noteReceived(now, in.Number, true, in.ecn)
+		s.noteReceived(in.arrival(now), in.Number, true, in.ecn)
 		return
 	}
 	if err := c.processFrames(in); err != nil {
@@ -535,7 +555,7 @@ func (c *Conn) processPacket(now mono.Time, s *numberSpace, in *ReceivedPacket) 
 	if s.v.Discarded != 0 {
 		return // a frame of the packet ended its own space
 	}
-	s.noteReceived(now, in.Number, in.eliciting, in.ecn)
+	s.noteReceived(in.arrival(now), in.Number, in.eliciting, in.ecn)
 	c.packetReceived(ReceivedArg{Packet: in, Path: in.path})
 	if in.level == level1RTT {
 		c.checkMigration(now, in)

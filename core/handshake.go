@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/pquic-go/pquic/core/mono"
 	"github.com/pquic-go/pquic/core/protection"
 	"github.com/pquic-go/pquic/core/stream"
 	"github.com/pquic-go/pquic/core/wire"
@@ -36,6 +37,8 @@ type handshakeState struct {
 	negotiated    bool           // client: it reacted to Version Negotiation
 
 	hooked bool // OnTransportParameters has run
+
+	helloSent mono.Time // server: when ServerHello left last, known once Initial keys are gone
 
 	newToken   []byte // server: NEW_TOKEN to send
 	remembered *wire.TransportParameters
@@ -504,6 +507,9 @@ func (c *Conn) confirmHandshake() {
 func (c *Conn) discardInitial() {
 	if c.initial.v.Discarded != 0 {
 		return
+	}
+	if c.IsServer() {
+		c.handshake.helloSent = c.initial.lastCrypto()
 	}
 	c.initial.discard(c)
 	if c.log != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pquic-go/pquic/core"
 	"github.com/pquic-go/pquic/core/coretest"
+	"github.com/pquic-go/pquic/core/wire"
 )
 
 // Each test here is named for a bug that a simulation found.
@@ -284,5 +285,32 @@ func TestSimBugRejectedStreamsBeyondLimit(t *testing.T) {
 	if !c.Rejected || c.Conn.View().ZeroRTTSent == 0 {
 		t.Errorf("0-RTT was not tried and rejected")
 	}
+	w.Finish()
+}
+
+// The first part of ServerHello is lost until probe timeouts have sent it again
+// several times, while Handshake packets arrive and wait for it. Their late
+// acknowledgment entered as a round trip of half a second.
+func TestSimBugLateHandshakeAck(t *testing.T) {
+	w := coretest.NewWorld(t, coretest.Scenario{Up: interop, Down: interop, CertPadding: 3000})
+	w.Down.Drop = func(p *coretest.Packet) bool {
+		h, err := wire.ParseLongHeader(p.Payload)
+		return err == nil && h.Type == wire.Initial && h.End > 200 && w.Elapsed() < 900*time.Millisecond
+	}
+	var worst time.Duration
+	c := w.Dial()
+	c.Request(coretest.Request{Down: 1 << 10})
+	w.Until("confirmed", 30*time.Second, func() bool {
+		if len(w.Server.Apps) > 0 {
+			if r := w.Server.Apps[0].Conn.Path(0).RTT; r.Samples > 0 {
+				worst = max(worst, r.LatestRTT)
+			}
+		}
+		return c.Confirmed != 0
+	})
+	if worst == 0 || worst > 100*time.Millisecond {
+		t.Errorf("the server measured a round trip of %v on a path of %v", worst, 2*interop.Delay)
+	}
+	w.Wait(30 * time.Second)
 	w.Finish()
 }

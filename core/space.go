@@ -123,6 +123,17 @@ func (f *sentFrames) release() {
 // A SentPacket is a packet that may still be acknowledged.
 type SentPacket = recovery.Packet[sentFrames]
 
+// lastCrypto is when the newest packet with a CRYPTO frame left, of those still
+// remembered; 0 if there is none.
+func (s *numberSpace) lastCrypto() mono.Time {
+	for pn := s.sent.Next(); pn > s.sent.First(); pn-- {
+		if p := s.sent.Get(pn - 1); p.State != recovery.Skipped && p.Flags&recovery.Crypto != 0 {
+			return p.SentTime
+		}
+	}
+	return 0
+}
+
 // noteReceived records a received packet and whether the peer should hear of it
 // at once.
 func (s *numberSpace) noteReceived(now mono.Time, pn uint64, eliciting bool, mark ECN) {
