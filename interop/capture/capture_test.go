@@ -7,6 +7,9 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/pquic-go/pquic/core/protection"
+	"github.com/pquic-go/pquic/core/wire"
 )
 
 // https://www.rfc-editor.org/rfc/rfc9001#appendix-A.1
@@ -145,6 +148,45 @@ func TestKeyLogSkipsWhatItCannotRead(t *testing.T) {
 	}
 	if err := k.ReadKeyLog(t.TempDir() + "/absent"); err != nil {
 		t.Errorf("a key log that was never written: %v", err)
+	}
+}
+
+// initialFrom is a client's Initial packet.
+func initialFrom(t *testing.T, origin, dst, src wire.ConnID, pn uint64) []byte {
+	t.Helper()
+	secret, _ := protection.InitialSecrets(wire.Version1, origin)
+	seal, err := protection.NewSealer(wire.Version1, suiteAES128, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := wire.AppendLongHeader(nil, wire.Initial, wire.Version1, dst, src, nil, 1)
+	at := len(b)
+	b = wire.AppendPacketNumber(b, pn, 1)
+	b = append(b, make([]byte, 100+seal.Overhead())...) // PADDING
+	wire.SetLongLength(b, at, len(b)-at)
+	seal.Seal(b, at, 1, 0, pn)
+	return b
+}
+
+// A packet whose connection ID was damaged on the way begins no connection, nor
+// does it take over its sender's.
+func TestDamagedInitial(t *testing.T) {
+	id := func(s string) wire.ConnID { c, _ := wire.MakeConnID([]byte(s)); return c }
+	origin, client := id("original"), id("theclien")
+	first := initialFrom(t, origin, origin, client, 0)
+	second := initialFrom(t, origin, origin, client, 1)
+	damaged := bytes.Clone(second)
+	damaged[6+3] ^= 0x40 // in the Destination Connection ID
+	var log []Datagram
+	for _, b := range [][]byte{damaged, first, damaged, second} {
+		log = append(log, Datagram{From: Client, Payload: b})
+	}
+	trace := Analyze(log, make(KeyLog))
+	if len(trace.Conns) != 1 || trace.Stray != 2 {
+		t.Fatalf("%d connections and %d stray packets, want 1 and 2", len(trace.Conns), trace.Stray)
+	}
+	if n := trace.Conns[0].Paths[0].Datagrams[Client]; n != 2 {
+		t.Errorf("%d datagrams belong to the connection, want 2", n)
 	}
 }
 

@@ -131,7 +131,8 @@ func (t *Trace) datagram(d *Datagram) {
 		}
 		c := t.find(&p, d)
 		if c == nil {
-			// Behind a packet that is known, this may be bytes that only fill the datagram.
+			// Behind a packet that is known, this may be bytes that only fill the datagram; in front, a
+			// damaged packet.
 			t.Stray++
 			break
 		}
@@ -166,6 +167,9 @@ func (t *Trace) find(p *packet, d *Datagram) *Conn {
 	}
 	c := &Conn{originalID: p.dcid, clientID: p.scid, responses: make(map[string]bool), initial: make(map[uint32]*[2]*keys)}
 	c.Frames[Client], c.Frames[Server] = make(map[uint64]int), make(map[uint64]int)
+	if _, ok := c.decrypt(t.keys, Client, p); !ok {
+		return nil // damaged on the way: perhaps in the very connection ID
+	}
 	t.Conns = append(t.Conns, c)
 	t.issue(c, Server, p.dcid)
 	t.issue(c, Client, p.scid)
