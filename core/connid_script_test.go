@@ -171,7 +171,6 @@ func TestConnIDRepeatedAfterRetirement(t *testing.T) {
 	for seq := next; seq < next+2; seq++ {
 		known = append(known, newConnID(seq, 0))
 	}
-	held := len(tc.conn.path0.remote.ids)
 	for range 3 {
 		if !tc.conn.RotateConnID(tc.conn.path0) {
 			break
@@ -179,7 +178,7 @@ func TestConnIDRepeatedAfterRetirement(t *testing.T) {
 		tc.flush()
 		tc.ackAll(level1RTT)
 	}
-	held = len(tc.conn.path0.remote.ids)
+	held := len(tc.conn.path0.remote.ids)
 	tc.queue = nil
 	for _, f := range known {
 		tc.write1RTT(f)

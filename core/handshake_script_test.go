@@ -20,13 +20,6 @@ func (tc *testConn) raw() [][]byte {
 	return out
 }
 
-// rawOther takes those of the second engine.
-func (tc *testConn) rawOther() [][]byte {
-	var out [][]byte
-	tc.collect(tc.other, func(b []byte, _ *Transmit) { out = append(out, bytes.Clone(b)) })
-	return out
-}
-
 // "A client MUST expand the payload of all UDP datagrams carrying Initial
 // packets to at least the smallest allowed maximum datagram size of 1200
 // bytes"; its first Destination Connection ID has 8 bytes at least.

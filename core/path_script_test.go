@@ -139,7 +139,7 @@ func TestMigrationFollowed(t *testing.T) {
 		}
 	}
 	tc.queue = nil
-	tc.write(from(otherAddr, wire.PathResponseFrame{Data: here.Data}))
+	tc.write(from(otherAddr, wire.PathResponseFrame(here)))
 	if !p.route.validated || p.Validated == 0 {
 		t.Fatal("address is not validated")
 	}
@@ -224,7 +224,7 @@ func TestRebinding(t *testing.T) {
 		t.Errorf("after rebinding: %v, %d samples (%d), connection ID %d (%d)", p.route.remote, p.RTT.Samples, samples, p.route.idSeq, id)
 	}
 	c := tc.wantChallenge("new port", otherPort)
-	tc.write(from(otherPort, wire.PathResponseFrame{Data: c.Data}))
+	tc.write(from(otherPort, wire.PathResponseFrame(c)))
 	if !p.route.validated {
 		t.Error("not validated")
 	}
@@ -252,7 +252,7 @@ func TestMigrationFails(t *testing.T) {
 	}
 	old := tc.next[appSpace] - 1
 	_ = old
-	tc.write(&scriptPacket{level: level1RTT, frames: []any{wire.PathResponseFrame{Data: back.Data}}})
+	tc.write(&scriptPacket{level: level1RTT, frames: []any{wire.PathResponseFrame(back)}})
 	tc.advance(10 * time.Second)
 	if p.route.remote != tc.remote || !p.route.validated {
 		t.Errorf("after failed validation packets go to %v", p.route.remote)
@@ -299,7 +299,7 @@ func TestMigrateClient(t *testing.T) {
 		t.Errorf("ordinary packets left from %v before the path was valid", last.local)
 	}
 	tc.queue = nil
-	tc.write(&scriptPacket{level: level1RTT, frames: []any{wire.PathResponseFrame{Data: c.Data}}, to: newLocal})
+	tc.write(&scriptPacket{level: level1RTT, frames: []any{wire.PathResponseFrame(c)}, to: newLocal})
 	if p.route.local != newLocal {
 		t.Fatal("client has not moved")
 	}
@@ -368,7 +368,7 @@ func TestPreferredAddress(t *testing.T) {
 	if id != tc.conn.peerParams.PreferredAddress.ConnID {
 		t.Errorf("challenge with connection ID %v, offered %v", id, tc.conn.peerParams.PreferredAddress.ConnID)
 	}
-	tc.write(from(preferred, wire.PathResponseFrame{Data: c.Data}))
+	tc.write(from(preferred, wire.PathResponseFrame(c)))
 	if tc.conn.path0.route.remote != preferred {
 		t.Errorf("packets go to %v", tc.conn.path0.route.remote)
 	}

@@ -93,9 +93,6 @@ func peerEndpoint(f func(*EndpointConfig)) scriptOption {
 // onEngine runs when the engine's connection exists, before its handshake.
 func onEngine(f func(*Conn)) scriptOption { return func(s *scriptSetup) { s.onEngine = f } }
 
-// linkDelay is the one-way delay during the handshake; default 10 ms.
-func linkDelay(d time.Duration) scriptOption { return func(s *scriptSetup) { s.delay = d } }
-
 // secondVisit lets the client come with a session ticket of an earlier
 // connection and early data allowed.
 func secondVisit() scriptOption {
@@ -170,7 +167,6 @@ type scriptPacket struct {
 	datagram int // ordinal of the datagram it came in
 	size     int // UDP payload size of that datagram
 	length   int // its own
-	last     bool
 	ecn      ECN
 	local    netip.AddrPort
 	remote   netip.AddrPort

@@ -158,15 +158,15 @@ func TestPerfServerIgnoresRubbish(t *testing.T) {
 func TestPerfServerEnds(t *testing.T) {
 	t.Parallel()
 	for _, json := range []bool{false, true} {
-		var flags []string
+		flags := []string{"--verbose"}
 		want := `(?m)^cpu_seconds: \d+\.\d+$`
 		if json {
-			flags, want = []string{"--json"}, `(?m)^\{"cpu_seconds":\d[^{}]*,"connections":1,"requests":\d+,"bytes_received":\d+,"bytes_sent":\d+\}$`
+			flags, want = append(flags, "--json"), `(?m)^\{"cpu_seconds":\d[^{}]*,"connections":1,"requests":\d+,"bytes_received":\d+,"bytes_sent":\d+\}$`
 		}
 		server, addr, pin := perfServe(t, flags...)
-		client := start(t, "pquic-perf", "client", "--target", addr, "--pin", pin, "--scenario", "download", "--runtime", "1h", "--verbose")
+		client := start(t, "pquic-perf", "client", "--target", addr, "--pin", pin, "--scenario", "download", "--runtime", "1h")
 		client.find(`^download to (.*): `)
-		client.waitLog("msg=connected")
+		server.waitLog("msg=connection remote")
 		server.signal(syscall.SIGTERM)
 		if code := server.wait(); code != 0 || !regexp.MustCompile(want).MatchString(server.output()) {
 			t.Errorf("the server exits with %d and said\n%s", code, server.output())
