@@ -14,19 +14,29 @@
 //	how a client is accepted, Retry, version
 //	  negotiation, stateless reset            endpoint_accept.go, version.go
 //	how a packet is received                  conn_recv.go, frames.go, frame_*.go
-//	how a packet is sent                      conn_send.go, packet_builder.go
-//	what an acknowledgment does               conn_ack.go
+//	  before its keys are there               conn_pending.go
+//	how a packet is sent                      conn_send.go, packet_builder.go,
+//	                                          packet_finish.go
+//	  during the handshake                    conn_send_handshake.go
+//	what an acknowledgment does               conn_ack.go, ack_signal.go
+//	what becomes of a frame                   frame_fate.go
+//	our own acknowledgments                   ack_write.go
 //	what happens to a lost packet             conn_loss.go
 //	the handshake, 0-RTT, tickets             handshake.go, session.go, params.go
 //	key updates                               conn_keys.go
-//	streams and flow control                  streams.go, frame_stream.go
+//	streams                                   streams.go, stream_end.go, frame_stream.go
+//	flow control                              conn_flow.go
 //	connection IDs                            conn_id.go
-//	paths, migration, MTU, ECN                path*.go, ecn.go
+//	paths, routes, their validation           path.go, path_route.go, path_validation.go
+//	migration, preferred address              path_migration.go, path_addresses.go
+//	MTU, ECN                                  path_mtu.go, ecn.go
 //	how a connection ends                     conn_close.go
 //	timers                                    conn_timer.go, timer_heap.go
 //	every named operation                     ops.go (and docs/operations.md)
 //	every field a plugin may see              views.go, fields.go
 //	what plugins may do beyond operations     plugin.go, path_open.go
+//	  frames, their turn, room in packets     plugin_frames.go, plugin_reserve.go, plugin_room.go
+//	  what is negotiated, timers, streams     plugin_offer.go, plugin_timer.go, plugin_stream.go
 //
 // The folders below are leaves that know no connection: wire (encoding),
 // protection (packet protection), recovery (sent and received packets, RTT,
