@@ -18,6 +18,8 @@
 //	source lines                                 lines.go
 //	what a program looks like as text            disasm.go
 //	what the host offers to programs             env.go
+//	ubpf through cgo, to compare with            ubpf.go (tag ubpf)
+//	  lowered code back to eBPF                  ubpf_emit.go
 //
 // # Standards
 //

@@ -138,10 +138,15 @@ const (
 //
 // https://www.rfc-editor.org/rfc/rfc9669#section-2.2
 const (
-	R0           = 0  // return values
-	R1           = 1  // first of five arguments
-	R5           = 5  // last argument
-	R6           = 6  // first of four registers that calls preserve
+	R0           = 0 // return values
+	R1           = 1 // first of five arguments
+	R2           = 2
+	R3           = 3
+	R4           = 4
+	R5           = 5 // last argument
+	R6           = 6 // first of four registers that calls preserve
+	R7           = 7
+	R8           = 8
 	R9           = 9  // last of them
 	R10          = 10 // frame pointer, read-only
 	numRegisters = 11
