@@ -434,7 +434,7 @@ func (l *loader) relocateOffset(r coreRelo, t coreTarget) error {
 			if !l.narrow(ins, r, t) {
 				return refuse("has %d bytes here, %d in the program", t.size, r.size)
 			}
-			ins.Op = ins.Op&^0x18 | sizeBits(uint8(t.size))
+			ins.Op = ins.Op&^0x18 | sizeCode(uint8(t.size))
 		}
 		ins.Off = int16(t.offset)
 	case ClassALU, ClassALU64, ClassLD:
@@ -462,8 +462,8 @@ func (l *loader) narrow(ins *Instruction, r coreRelo, t coreTarget) bool {
 		(t.size == 1 || t.size == 2 || t.size == 4)
 }
 
-// sizeBits is the inverse of Instruction.Size.
-func sizeBits(n uint8) uint8 {
+// sizeCode is the inverse of Instruction.Size.
+func sizeCode(n uint8) uint8 {
 	switch n {
 	case 1:
 		return SizeB

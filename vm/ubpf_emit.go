@@ -371,7 +371,7 @@ func (e *ubpfEmitter) load(i *Inst, k int32, checked bool) {
 	e.get(u, slotBase)
 	e.addReg(t, u)
 	e.get(u, slotT)
-	e.emit(ClassLDX|mode|sizeBits(i.Size), t, t, off, 0)
+	e.emit(ClassLDX|mode|sizeCode(i.Size), t, t, off, 0)
 }
 
 // store translates a store or an atomic operation.
@@ -425,11 +425,11 @@ func (e *ubpfEmitter) store(i *Inst, k int32, checked bool) {
 	}
 	switch {
 	case atomic >= 0:
-		e.emit(ClassSTX|ModeATOMIC|sizeBits(i.Size), t, src, 0, atomic)
+		e.emit(ClassSTX|ModeATOMIC|sizeCode(i.Size), t, src, 0, atomic)
 	case imm:
-		e.emit(ClassST|ModeMEM|sizeBits(i.Size), t, 0, 0, int32(i.Imm))
+		e.emit(ClassST|ModeMEM|sizeCode(i.Size), t, 0, 0, int32(i.Imm))
 	default:
-		e.emit(ClassSTX|ModeMEM|sizeBits(i.Size), t, src, 0, 0)
+		e.emit(ClassSTX|ModeMEM|sizeCode(i.Size), t, src, 0, 0)
 	}
 	e.get(t, slotT)
 	e.get(u, slotU)
