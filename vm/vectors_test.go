@@ -141,3 +141,24 @@ func runConformance(t *testing.T, engine string, f []string) {
 		t.Errorf("result %#x, want %#x", got, want)
 	}
 }
+
+// TestVectors runs the vectors of this repository on every engine.
+func TestVectors(t *testing.T) {
+	for _, file := range []string{"alu", "memory", "jumps"} {
+		cases := readCases(t, "testdata/vectors/"+file+".txt")
+		for _, engine := range testEngines(t) {
+			t.Run(file+"/"+engine, func(t *testing.T) {
+				for _, c := range cases {
+					want, err := strconv.ParseUint(c.want, 0, 64)
+					if err != nil {
+						t.Fatal(c.name, err)
+					}
+					got, err := runRaw(t, engine, c.code, c.mem)
+					if err != nil || got != want {
+						t.Errorf("%s: %#x, %v; want %#x", c.name, got, err, want)
+					}
+				}
+			})
+		}
+	}
+}
