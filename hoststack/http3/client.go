@@ -71,6 +71,7 @@ type poolEntry struct {
 	cc        *ClientConn
 	err       error
 	waiters   int // requests that wait for ready
+	burst     *burst
 	cancel    context.CancelFunc
 }
 
@@ -86,12 +87,12 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	for attempt := 1; ; attempt++ {
-		cc, reused, err := t.conn(req.Context(), authority)
+		cc, reused, sent, err := t.conn(req.Context(), authority)
 		if err != nil {
 			closeBody(req)
 			return nil, err
 		}
-		resp, err := cc.roundTrip(req)
+		resp, err := cc.roundTrip(req, sent)
 		if err == nil {
 			return resp, nil
 		}
@@ -151,37 +152,46 @@ func canonicalAuthority(host, port string) (string, error) {
 }
 
 // conn returns the connection of an authority, making it if there is none;
-// reused tells that it was there already.
-func (t *Transport) conn(ctx context.Context, authority string) (cc *ClientConn, reused bool, err error) {
+// reused tells that it was there already. sent is to be called when the request
+// is written, see burst.
+func (t *Transport) conn(ctx context.Context, authority string) (cc *ClientConn, reused bool, sent func(), err error) {
 	for {
-		e, reused, err := t.entry(ctx, authority)
+		e, reused, waits, err := t.entry(ctx, authority)
 		if err != nil {
-			return nil, false, err
+			return nil, false, nil, err
 		}
 		select {
 		case <-e.ready:
-			t.leave(e)
 		case <-ctx.Done():
-			t.leave(e)
-			return nil, false, context.Cause(ctx)
+			err = context.Cause(ctx)
 		}
-		if e.err != nil {
-			return nil, false, e.err
+		b := t.leave(e)
+		sent := func() {}
+		if waits {
+			sent = sync.OnceFunc(b.sent)
+		}
+		if err == nil {
+			err = e.err
+		}
+		if err != nil {
+			sent()
+			return nil, false, nil, err
 		}
 		if e.cc.usable() {
-			return e.cc, reused, nil
+			return e.cc, reused, sent, nil
 		}
+		sent()
 		t.forget(authority, e.cc)
 	}
 }
 
 // entry returns the authority's pool entry and counts the caller as waiting
-// for it.
-func (t *Transport) entry(ctx context.Context, authority string) (e *poolEntry, reused bool, err error) {
+// for it; waits tells that the connection is still being made.
+func (t *Transport) entry(ctx context.Context, authority string) (e *poolEntry, reused, waits bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		return nil, false, errTransportClosed
+		return nil, false, false, errTransportClosed
 	}
 	e, reused = t.conns[authority]
 	if !reused {
@@ -196,11 +206,12 @@ func (t *Transport) entry(ctx context.Context, authority string) (e *poolEntry, 
 		go t.connect(dialCtx, e)
 	}
 	e.waiters++
-	return e, reused, nil
+	return e, reused, e.cc == nil && e.err == nil, nil
 }
 
-// leave stops waiting for e. A dial that nobody waits for is given up.
-func (t *Transport) leave(e *poolEntry) {
+// leave stops waiting for e, and returns its burst. A dial that nobody waits for
+// is given up.
+func (t *Transport) leave(e *poolEntry) *burst {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e.waiters--
@@ -208,6 +219,7 @@ func (t *Transport) leave(e *poolEntry) {
 		e.cancel()
 		t.drop(e)
 	}
+	return e.burst
 }
 
 // drop takes e out of the pool. t.mu is held.
@@ -230,7 +242,7 @@ func (t *Transport) connect(ctx context.Context, e *poolEntry) {
 		e.err = err
 		t.drop(e)
 	} else {
-		e.cc = cc
+		e.cc, e.burst = cc, newBurst(cc.conn, e.waiters)
 	}
 	t.mu.Unlock()
 	close(e.ready)

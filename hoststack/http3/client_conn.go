@@ -75,7 +75,7 @@ func (cc *ClientConn) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	resp, err := cc.roundTrip(req)
+	resp, err := cc.roundTrip(req, func() {})
 	if err != nil {
 		closeBody(req)
 		return nil, unwrapRetry(err)
@@ -146,8 +146,8 @@ func (cc *ClientConn) retire() {
 }
 
 // open opens a request stream. An error means that the request was not sent.
-func (cc *ClientConn) open(ctx context.Context, req *http.Request) (*clientStream, error) {
-	if err := cc.awaitHandshake(ctx, req); err != nil {
+func (cc *ClientConn) open(ctx context.Context, req *http.Request, sent func()) (*clientStream, error) {
+	if err := cc.awaitHandshake(ctx, req, sent); err != nil {
 		return nil, cc.notSent(ctx, err)
 	}
 	str, err := cc.conn.OpenStream(ctx)
@@ -209,7 +209,7 @@ func (cc *ClientConn) notSent(ctx context.Context, err error) error {
 // "endpoints […] MUST NOT send […] in 0-RTT [what] is not safe to replay" is
 // the rule of RFC 8470: only safe methods, and only if asked for.
 // https://www.rfc-editor.org/rfc/rfc8470#section-4
-func (cc *ClientConn) awaitHandshake(ctx context.Context, req *http.Request) error {
+func (cc *ClientConn) awaitHandshake(ctx context.Context, req *http.Request, sent func()) error {
 	select {
 	case <-cc.conn.HandshakeComplete():
 		return nil
@@ -219,6 +219,7 @@ func (cc *ClientConn) awaitHandshake(ctx context.Context, req *http.Request) err
 	if cc.t.EnableEarlyData && !cc.noEarlyData.Load() && isSafe(or(req.Method, http.MethodGet)) && noContent {
 		return nil
 	}
+	sent() // others do not wait for it
 	select {
 	case <-cc.conn.HandshakeComplete():
 		return nil

@@ -74,11 +74,14 @@ func newClientStream(cc *ClientConn, str Stream, req *http.Request) *clientStrea
 	return cs
 }
 
-// roundTrip sends one request and returns its response with the body unread.
-func (cc *ClientConn) roundTrip(req *http.Request) (*http.Response, error) {
+// roundTrip sends one request and returns its response with the body unread. It
+// calls sent, perhaps more than once, when the request is written or has to wait.
+func (cc *ClientConn) roundTrip(req *http.Request, sent func()) (*http.Response, error) {
+	defer sent()
 	ctx := req.Context()
 	protocol := req.Header[":protocol"]
 	if len(protocol) > 0 && req.Method == http.MethodConnect {
+		sent()
 		settings, err := cc.PeerSettings(ctx)
 		if err != nil {
 			return nil, cc.notSent(ctx, err)
@@ -87,13 +90,13 @@ func (cc *ClientConn) roundTrip(req *http.Request) (*http.Response, error) {
 			return nil, errors.New("http3: the server does not accept extended CONNECT")
 		}
 	}
-	cs, err := cc.open(ctx, req)
+	cs, err := cc.open(ctx, req, sent)
 	if err != nil {
 		return nil, err
 	}
 	cs.stopCancel = context.AfterFunc(ctx, func() { cs.giveUp(context.Cause(ctx)) })
 	gzip := !cc.t.DisableCompression && wantsGzip(req)
-	resp, err := cs.exchange(protocol, gzip)
+	resp, err := cs.exchange(protocol, gzip, sent)
 	if err != nil {
 		cs.finish()
 		return nil, cs.explain(err)
@@ -102,11 +105,13 @@ func (cc *ClientConn) roundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // exchange writes the request and reads the header of its response.
-func (cs *clientStream) exchange(protocol []string, gzip bool) (*http.Response, error) {
+func (cs *clientStream) exchange(protocol []string, gzip bool, sent func()) (*http.Response, error) {
 	if len(protocol) > 0 && cs.req.Method == http.MethodConnect {
 		cs.tunnel = cs.cc.addTunnel(cs.id)
 	}
-	if err := cs.sendRequest(gzip); err != nil {
+	err := cs.sendRequest(gzip)
+	sent()
+	if err != nil {
 		// A server may answer, and then want no more: look for the response.
 		if !isStreamAbort(err) || cs.failureOf() != nil {
 			return nil, err

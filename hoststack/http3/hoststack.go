@@ -44,6 +44,7 @@ type quicConn struct {
 var (
 	_ Conn    = (*quicConn)(nil)
 	_ Drainer = (*quicConn)(nil)
+	_ Holder  = (*quicConn)(nil)
 	_ Pinger  = (*quicConn)(nil)
 )
 
@@ -117,6 +118,9 @@ func (c *quicConn) RemoteAddr() net.Addr                 { return c.c.RemoteAddr
 func (c *quicConn) Ping() {
 	_ = c.c.Do(func(cc *core.Conn) { cc.Ping(cc.Now()) })
 }
+
+// Hold implements Holder.
+func (c *quicConn) Hold() (release func()) { return c.c.Hold() }
 
 // Drain implements Drainer.
 func (c *quicConn) Drain(ctx context.Context) error { return c.convert(c.c.Drain(ctx)) }

@@ -104,6 +104,14 @@ type Drainer interface {
 	Drain(ctx context.Context) error
 }
 
+// A Holder is a Conn that can gather what is written on several streams into
+// full packets.
+type Holder interface {
+	// Hold keeps what is written from leaving until release is called. It must
+	// not outlast a call that waits for the peer.
+	Hold() (release func())
+}
+
 // A Pinger is a Conn that can be kept from timing out.
 type Pinger interface {
 	// Ping has the peer acknowledge something, soon.
