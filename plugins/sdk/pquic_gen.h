@@ -983,7 +983,8 @@ struct pq_plugin_stream_opened_ctx {
 	u64 id; /* its number */
 };
 
-/* plugin_timer (event): the timer a plugin has set expired. Fires once per SetPluginTimer. */
+/* plugin_timer (event): a time a plugin has asked for has come. Fires once per instant,
+ * whichever plugins asked for it. */
 struct pq_plugin_timer_ctx {
 	struct pq_conn *conn; /* the connection */
 };
@@ -1295,8 +1296,8 @@ struct pq_write_transport_parameter_ctx {
 /* Time of the event being handled, ns. Differences mean something, and comparisons with fields
  * in ns. */
 extern i64 pq_now(void);
-/* Arms the plugin's one timer: its pluglets at plugin_timer run once, at that time or up to 100
- * us from now if that is later. 0 disarms it. */
+/* Arms the plugin's one timer: its pluglets at plugin_timer run once, at that time, or 100 us
+ * from now if that is later. 0 disarms it. */
 extern void pq_set_timer(i64 at);
 /* 64 random bits, not for keys: the sequence follows from a seed that the connection gives. */
 extern u64 pq_random(void);
@@ -1411,6 +1412,10 @@ extern i64 pq_reserve_frame(u64 type, u64 size, u64 cookie, struct pq_path *path
 extern i64 pq_reserve_block(const struct pq_reservation *frames, u64 size, struct pq_path *path);
 /* * Drops the frames of a type that wait, with the blocks they are part of; returns how many. */
 extern u64 pq_cancel_frames(u64 type);
+/* * Books size bytes in every packet for a frame of a type the plugin owns: its pluglet at
+ * write_frame runs in each, with cookie 0, and may write nothing. 0 bytes give the booking up.
+ * 0, or -1 if too much of each packet would be booked. */
+extern i64 pq_book_room(u64 type, u64 size);
 /* * Writes a frame of a type the plugin owns, type included, into the packet being built.
  * notify_frame gets the cookie. 0, or -1 if there is no room. */
 extern i64 pq_append_frame(struct pq_builder *builder, u64 type, const void *frame, u64 size, u64 cookie);
@@ -1429,8 +1434,9 @@ extern u64 pq_received_payload(struct pq_received_packet *packet, u64 offset, vo
 /* Copies the frames written so far into the packet being built, from offset on; returns how
  * many bytes there were, at most size. */
 extern u64 pq_builder_payload(struct pq_builder *builder, u64 offset, void *to, u64 size);
-/* * Holds bytes of the packet being built back from the engine's own frames until
- * payload_built. 0, or -1 if fewer are left. */
+/* * Holds bytes of the packet being built back, from the engine's own frames and from other
+ * plugins, until payload_built; pq_append_frame takes from them. 0, or -1 if fewer are left or
+ * the plugins would hold more than half of the packet. */
 extern i64 pq_hold_room(struct pq_builder *builder, u64 size);
 /* * Processes the frames of a packet that never arrived and that the plugin has recovered, once
  * the current packet is done. It is not acknowledged. */
