@@ -47,7 +47,9 @@ func TestWriteSteps(t *testing.T) {
 		if b, err := io.ReadAll(s); err != nil || string(b) != v.want {
 			t.Errorf("%s: %q came back, %v", v.name, b, err)
 		}
-		if f := log.of(t, s); f.length != len(v.want) || f.fin != v.fin {
+		// The end of CloseWrite may leave with what came before, if the worker
+		// was busy; that of WriteFinal has to.
+		if f := log.of(t, s); f.length != len(v.want) || v.fin && !f.fin {
 			t.Errorf("%s: the first frame has %d bytes and FIN %v, want %d and %v", v.name, f.length, f.fin, len(v.want), v.fin)
 		}
 	}
