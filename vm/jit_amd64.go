@@ -71,10 +71,11 @@ func compileCode(code []Inst, entries []int32, params []uint8, rwStart uint32, o
 		return nil, err
 	}
 	c := &jitCompiler{ir: code, an: an, params: params, rwStart: int32(rwStart), bmi2: cpu.X86.HasBMI2 && !opt.noBMI2}
-	c.code = make([]byte, 0, 1024+16*len(code))
-	c.fixups = make([]asmFixup, 0, len(code))
+	c.code = make([]byte, 0, 1024+40*len(code))
+	c.fixups = make([]asmFixup, 0, 2*len(code))
+	c.cold = make([]coldExit, 0, len(code)/2+8)
 	// The first labels are the instructions, so that a jump's target is its label.
-	c.labels = make([]int, len(code), 2*len(code)+64)
+	c.labels = make([]int, len(code), 3*len(code)+64)
 	for i := range c.labels {
 		c.labels[i] = -1
 	}
@@ -101,7 +102,10 @@ func (c *jitCompiler) allocate(opt compileOptions) {
 	for r := R9; r >= R1; r-- {
 		switch {
 		case c.an.uses[r] > 0:
-		case c.reg[RegFrame] == noReg && !opt.frameInMemory:
+		case c.an.uses[RegFrame] > 0 && c.reg[RegFrame] == noReg:
+			if opt.frameInMemory {
+				return // as if there were no registers to spare
+			}
 			c.reg[RegFrame] = c.reg[r]
 		case !opt.noCaches:
 			c.caches = append(c.caches, c.reg[r])
@@ -118,7 +122,7 @@ func viewAt(slot int32) memOperand { return stateAt(offViews + 8*slot) }
 // saveRegisters stores those of r(from) to r9 that the module uses; r10 in memory is always current.
 func (c *jitCompiler) saveRegisters(from int) {
 	for r := from; r <= R9; r++ {
-		if c.an.uses[r] > 0 || r == R0 {
+		if c.an.uses[r] > 0 {
 			c.store(regAt(r), c.reg[r])
 		}
 	}
@@ -127,12 +131,12 @@ func (c *jitCompiler) saveRegisters(from int) {
 	}
 }
 
-// loadRegisters is the reverse, and sets the registers that serve the compiled code itself.
-func (c *jitCompiler) loadRegisters(from int) {
+// loadRegisters loads those of r(from) to r(to) that the module uses, r10 and what serves the compiled code itself.
+func (c *jitCompiler) loadRegisters(from, to int) {
 	c.load(arenaReg, stateAt(offArena))
 	c.load(fuelReg, stateAt(offJITFuel))
-	for r := from; r <= R9; r++ {
-		if c.an.uses[r] > 0 || r == R0 {
+	for r := from; r <= to; r++ {
+		if c.an.uses[r] > 0 {
 			c.load(c.reg[r], regAt(r))
 		}
 	}
@@ -199,17 +203,18 @@ func (c *jitCompiler) sharedExits(out *compiled) {
 	c.exits.align = fault(FaultAlign, c.rwStart)
 
 	c.exits.trap = c.bound()
+	c.storeImm32(true, stateAt(offFaultAddr), 0)
 	c.storeImm8(stateAt(offFaultKind), int8(FaultUnreachable))
 	c.leave(jitFault)
 
 	out.resumeCall = uint32(c.pos())
 	c.load(rax, regAt(R0))
 	c.clearRegisters(R1, R5)
-	c.loadRegisters(R6)
+	c.loadRegisters(R6, R9)
 	c.jmpMem(stateAt(offResume))
 
 	out.resumeAll = uint32(c.pos())
-	c.loadRegisters(R0)
+	c.loadRegisters(R0, R9)
 	c.jmpMem(stateAt(offResume))
 }
 
@@ -222,7 +227,7 @@ func (c *jitCompiler) function(i int, out *compiled) {
 		c.align(16)
 		out.entry[f.start] = uint32(c.pos())
 		c.clearRegisters(R0, R0)
-		c.loadRegisters(R1)
+		c.loadRegisters(R1, R5)
 		c.clearRegisters(R6, R9)
 		if f.called {
 			// The last exit returns as from a call, to Go.

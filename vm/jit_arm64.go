@@ -72,8 +72,9 @@ func compileCode(code []Inst, entries []int32, params []uint8, rwStart uint32, o
 	if opt.noCaches {
 		c.caches = 0
 	}
-	c.code = make([]byte, 0, 1024+16*len(code))
+	c.code = make([]byte, 0, 1024+40*len(code))
 	c.fixups = make([]asmFixup, 0, 2*len(code))
+	c.cold = make([]coldExit, 0, len(code)/2+8)
 	// The first labels are the instructions, so that a jump's target is its label.
 	c.labels = make([]int, len(code), 3*len(code)+64)
 	for i := range c.labels {
@@ -111,11 +112,11 @@ func (c *jitCompiler) saveRegisters(from int) {
 	}
 }
 
-// loadRegisters is the reverse, and sets the registers that serve the compiled code itself.
-func (c *jitCompiler) loadRegisters(from int) {
+// loadRegisters loads those of r(from) to r(to) that the module uses, r10 and what serves the compiled code itself.
+func (c *jitCompiler) loadRegisters(from, to int) {
 	c.load(arenaReg, stateAt(offArena))
 	c.load(fuelReg, stateAt(offJITFuel))
-	for r := from; r <= RegFrame; r++ {
+	for r := from; r <= to; r++ {
 		if c.an.uses[r] > 0 {
 			c.load(gpr(r), regAt(r))
 		}
@@ -123,6 +124,7 @@ func (c *jitCompiler) loadRegisters(from int) {
 	c.addImm(loadReg, arenaReg, NullGuard)
 	c.addImm(storeReg, arenaReg, int64(c.rwStart))
 	if c.an.uses[RegFrame] > 0 {
+		c.load(RegFrame, regAt(RegFrame))
 		c.rrr(true, opADD, frameHostReg, arenaReg, RegFrame)
 	}
 }
@@ -188,17 +190,18 @@ func (c *jitCompiler) sharedExits(out *compiled) {
 	c.exits.align = fault(FaultAlign, c.rwStart)
 
 	c.exits.trap = c.bound()
+	c.store(stateAt(offFaultAddr), xzr)
 	c.storeWord(1, offFaultKind, uint32(FaultUnreachable))
 	c.leave(jitFault)
 
 	out.resumeCall = uint32(c.pos())
 	c.load(x0, regAt(R0))
 	c.clearRegisters(R1, R5)
-	c.loadRegisters(R6)
+	c.loadRegisters(R6, R9)
 	c.resumeAt()
 
 	out.resumeAll = uint32(c.pos())
-	c.loadRegisters(R0)
+	c.loadRegisters(R0, R9)
 	c.resumeAt()
 }
 
@@ -210,7 +213,7 @@ func (c *jitCompiler) function(i int, out *compiled) {
 	if f.entry {
 		out.entry[f.start] = uint32(c.pos())
 		c.clear(x0)
-		c.loadRegisters(R1)
+		c.loadRegisters(R1, R5)
 		c.clearRegisters(R6, R9)
 		if f.called {
 			// The last exit returns as from a call, to Go.

@@ -288,8 +288,6 @@ func (c *jitCompiler) extend(wide, signed bool, size uint8, d, s gpr) {
 	switch {
 	case size == 1 && signed:
 		c.rr(wide, opMovsx8, s, d)
-	case size == 1:
-		c.rr(false, opMovzx8, s, d)
 	case size == 2 && signed:
 		c.rr(wide, opMovsx16, s, d)
 	case size == 2:
