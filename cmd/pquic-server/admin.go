@@ -17,6 +17,7 @@ import (
 	"github.com/pquic-go/pquic/cmd/internal/cliutil"
 	"github.com/pquic-go/pquic/cmd/internal/cputime"
 	"github.com/pquic-go/pquic/cmd/internal/netaddr"
+	"github.com/pquic-go/pquic/hoststack"
 )
 
 // An adminServer answers operators and monitoring.
@@ -161,24 +162,49 @@ func (a *adminServer) status(w http.ResponseWriter, _ *http.Request) {
 		{"protocols", strings.Join(s.o.alpn, ", ")},
 		{"running since", a.started.Format(time.DateTime) + " (" + time.Since(a.started).Round(time.Second).String() + ")"},
 		{"workers", strconv.Itoa(s.listener.Workers())},
-		{"datapath", fmt.Sprintf("%s, GSO %v, GRO %v, ECN %v, steering %s", features.Name, features.GSO, features.GRO, features.ECN, steering)},
+		{"datapath", datapath(features) + ", steering by " + fmt.Sprint(steering)},
 		{"processor time", cputime.Used().Round(time.Millisecond).String()},
 		{"heap", cliutil.ShortSize(heapBytes())},
 	}}
 	http := table{Title: "Requests", Rows: []row{{"in flight", strconv.FormatInt(s.counts.inFlight.Load(), 10)}, {"content sent", cliutil.ShortSize(s.counts.bytes.Load())}}}
 	for _, c := range conns {
-		http.Rows = append(http.Rows, row{"connections, " + c.key, strconv.FormatUint(c.n, 10)})
+		http.Rows = append(http.Rows, row{"connections, " + c.key, grouped(c.n)})
 	}
 	for _, r := range requests {
-		http.Rows = append(http.Rows, row{fmt.Sprintf("%s, status %d", r.key.proto, r.key.status), strconv.FormatUint(r.n, 10)})
+		http.Rows = append(http.Rows, row{fmt.Sprintf("%s, status %d", r.key.proto, r.key.status), grouped(r.n)})
 	}
 	quic := table{Title: "QUIC"}
 	for _, m := range stats.Metrics() {
-		quic.Rows = append(quic.Rows, row{strings.TrimSuffix(m.Help, "."), strconv.FormatUint(m.Value, 10)})
+		quic.Rows = append(quic.Rows, row{strings.TrimSuffix(m.Help, "."), grouped(m.Value)})
 	}
 	page.Tables = []table{general, http, quic}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_ = statusTemplate.Execute(w, page) // whoever asked may be gone
+}
+
+// datapath says what the sockets can do.
+func datapath(f hoststack.Features) string {
+	text := f.Name
+	for _, x := range []struct {
+		name string
+		can  bool
+	}{{"GSO", f.GSO}, {"GRO", f.GRO}, {"ECN", f.ECN}} {
+		if x.can {
+			text += ", " + x.name
+		} else {
+			text += ", no " + x.name
+		}
+	}
+	return text
+}
+
+// grouped writes a number with a comma every three digits.
+func grouped(n uint64) string {
+	s := strconv.FormatUint(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }
 
 // A table is a part of the status page.

@@ -166,7 +166,7 @@ func TestServerMetrics(t *testing.T) {
 		}
 	}
 	checkPrometheus(t, text)
-	if resp, text := get(t, http.DefaultClient, "http://"+base+"/"); resp.StatusCode != 200 || !strings.Contains(text, "<td>HTTP/3.0, status 200</td><td>1</td>") {
+	if resp, text := get(t, http.DefaultClient, "http://"+base+"/"); resp.StatusCode != 200 || !strings.Contains(text, "<td>HTTP/3.0, status 200</td><td>1</td>") || !strings.Contains(text, `<span class="state serving">`) {
 		t.Errorf("status page: %s\n%s", resp.Status, text)
 	}
 	if resp, text := get(t, http.DefaultClient, "http://"+base+"/healthz"); resp.StatusCode != 200 || text != "ok\n" {

@@ -85,6 +85,20 @@ func (h *Histogram) StdDev() float64 {
 	return math.Sqrt(max(0, h.sumOfSqs/float64(h.total)-mean*mean))
 }
 
+// At returns the largest value in the bucket that a percentile from 0 to 100
+// falls into, 0 if there are no values.
+func (h *Histogram) At(percentile float64) uint64 {
+	want := max(1, uint64(math.Ceil(float64(h.total)*percentile/100)))
+	var count uint64
+	for i, n := range h.counts {
+		if count += n; count >= want {
+			_, highest := bounds(i)
+			return highest
+		}
+	}
+	return 0
+}
+
 // A Step is a point of the distribution: Percentile of the values are at most
 // Value.
 type Step struct {
@@ -137,7 +151,8 @@ func (h *Histogram) WriteText(w io.Writer) error {
 	}
 	buckets := max(bits.Len64(h.max)-subBucketBits, 0) + 1
 	fmt.Fprintf(b, "#[Mean    = %12.3f, StdDeviation   = %12.3f]\n", h.Mean(), h.StdDev())
-	fmt.Fprintf(b, "#[Max     = %12.3f, Total count    = %12d]\n", float64(h.max), h.total)
+	_, highest := bounds(index(h.max)) // what is known of the largest value, in this form
+	fmt.Fprintf(b, "#[Max     = %12.3f, Total count    = %12d]\n", float64(highest), h.total)
 	fmt.Fprintf(b, "#[Buckets = %12d, SubBuckets     = %12d]\n", buckets, subBuckets)
 	return b.Flush()
 }

@@ -70,6 +70,37 @@ func TestText(t *testing.T) {
 	}
 }
 
+// The footer's largest value is, as the last line's, the largest that its
+// bucket may hold.
+func TestTextOfLargeValues(t *testing.T) {
+	var h Histogram
+	h.Record(12384)
+	var b strings.Builder
+	if err := h.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\n   12391.000 1.000000000000          1\n", "#[Max     =    12391.000, Total count    =            1]\n", "#[Buckets =            4, "} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in\n%s", want, b.String())
+		}
+	}
+}
+
+func TestAt(t *testing.T) {
+	var h Histogram
+	if h.At(50) != 0 {
+		t.Error("an empty histogram has a median")
+	}
+	for v := range uint64(1000) {
+		h.Record(v + 1)
+	}
+	for percentile, want := range map[float64]uint64{0: 1, .1: 1, 50: 500, 90: 900, 99.9: 999, 100: 1000} {
+		if got := h.At(percentile); got != want {
+			t.Errorf("percentile %v: %d, want %d", percentile, got, want)
+		}
+	}
+}
+
 func TestStepsRise(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 50 {
@@ -95,7 +126,7 @@ func TestStepsRise(t *testing.T) {
 }
 
 func TestPlotIsXML(t *testing.T) {
-	for _, values := range [][]uint64{nil, {0}, {7}, {1, 10, 100, 1000, 123456}} {
+	for _, values := range [][]uint64{nil, {0}, {7}, {10}, {1000, 1000}, {1, 10, 100, 1000, 123456}, {math.MaxUint32}} {
 		var h Histogram
 		for _, v := range values {
 			h.Record(v)
