@@ -146,7 +146,7 @@ type trialCall struct {
 	results unsafe.Pointer
 	objects [numKinds]unsafe.Pointer
 	bytes   map[int][]byte // by member
-	words   map[int]uint64
+	words   [maxMembers]uint64
 }
 
 // stage makes the arguments of a call.
@@ -154,7 +154,7 @@ func (t *Trial) stage(g *program, values []string) (*trialCall, error) {
 	c := t.in.conn
 	args, results := make([]uint64, 64), make([]uint64, 64)
 	s := &trialCall{p: &pluglet{program: g, in: t.in, handles: g.use.handles}, args: unsafe.Pointer(&args[0]), results: unsafe.Pointer(&results[0]),
-		bytes: make(map[int][]byte), words: make(map[int]uint64)}
+		bytes: make(map[int][]byte)}
 	s.objects = [numKinds]unsafe.Pointer{
 		kindConn: unsafe.Pointer(c), kindPath: unsafe.Pointer(c.Paths()[0]), kindSpace: unsafe.Pointer(&c.Paths()[0].Space),
 		kindPacket: unsafe.Pointer(new(core.SentPacket)), kindReceived: unsafe.Pointer(new(core.ReceivedPacket)),
@@ -275,9 +275,7 @@ func (s *trialCall) call(h *frame, c *protoops.Call) error {
 	for _, x := range u.handles {
 		h.views[x.slot-1] = s.objects[x.kind]
 	}
-	for i := range h.staging {
-		h.staging[i] = s.words[i]
-	}
+	h.staging = s.words
 	base, room := p.in.vm.Buffer()
 	for i, b := range s.bytes {
 		n := copy(room, b)

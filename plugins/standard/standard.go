@@ -8,6 +8,7 @@ import (
 	"github.com/pquic-go/pquic/plugins"
 	ackdelay "github.com/pquic-go/pquic/plugins/ack_delay"
 	"github.com/pquic-go/pquic/plugins/hello"
+	"github.com/pquic-go/pquic/plugins/monitoring"
 	nopacing "github.com/pquic-go/pquic/plugins/no_pacing"
 	streamrr "github.com/pquic-go/pquic/plugins/stream_rr"
 )
@@ -21,6 +22,7 @@ var objects = []struct {
 }{
 	{"ack_delay", ackdelay.Object},
 	{"hello", hello.Object},
+	{"monitoring", monitoring.Object},
 	{"no_pacing", nopacing.Object},
 	{"stream_rr", streamrr.Object},
 }
