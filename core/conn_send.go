@@ -25,6 +25,12 @@ type Transmit struct {
 // overhead is the AEAD's expansion, the same for all suites.
 const overhead = 16
 
+const (
+	maxPacketNumber = wire.MaxVarint
+	// packetNumberMargin is more than one call of transmit can use up.
+	packetNumberMargin = 1 << 20
+)
+
 // transmit writes the connection's next datagrams into buf, at most segments
 // of them, and reports false if there is nothing to send now.
 func (c *Conn) transmit(now mono.Time, buf []byte, segments int) (Transmit, bool) {
@@ -33,6 +39,14 @@ func (c *Conn) transmit(now mono.Time, buf []byte, segments int) (Transmit, bool
 		return c.transmitClose(now, buf)
 	}
 	for _, p := range c.paths {
+		if p.Space.NextNumber > maxPacketNumber-packetNumberMargin {
+			// "If the packet number for sending reaches 2^62-1, the sender MUST
+			// close the connection without sending a CONNECTION_CLOSE frame or any
+			// further packets".
+			// https://www.rfc-editor.org/rfc/rfc9000#section-12.3
+			c.closeSilently(ErrPacketNumbers)
+			return Transmit{}, false
+		}
 		p.ecn.update(c, p)
 	}
 	if t, ok := c.transmitProbe(now, buf); ok {
@@ -95,7 +109,7 @@ func (c *Conn) transmitPath(now mono.Time, buf []byte, segments int, p *Path, l 
 	if c.handshakeOngoing() {
 		size = min(size, int(c.config.InitialUDPPayload))
 	}
-	n, sealed := 0, 0
+	n, sealed, mark := 0, 0, NotECT
 	for sealed < segments && n+size <= len(buf) {
 		credit := rt.amplificationCredit()
 		if credit < uint64(size) {
@@ -104,10 +118,11 @@ func (c *Conn) transmitPath(now mono.Time, buf []byte, segments int, p *Path, l 
 			}
 			size = int(credit)
 		}
-		k := c.buildDatagram(now, buf[n:n+size:n+size], p, l)
+		k := c.buildDatagram(now, buf[n:n+size:n+size], p, l, sealed > 0, mark)
 		if k == 0 {
 			break
 		}
+		mark = c.builder().ecn()
 		rt.sent += uint64(k)
 		n += k
 		sealed++
@@ -119,6 +134,7 @@ func (c *Conn) transmitPath(now mono.Time, buf []byte, segments int, p *Path, l 
 		return Transmit{}, false
 	}
 	t := c.transmitOn(p, rt, n, size)
+	t.ECN = mark
 	return t, true
 }
 
@@ -200,11 +216,15 @@ func (c *Conn) mayCarryData(p *Path) bool {
 	return p.Congestion.BytesInFlight+p.MTU <= c.congestionWindow(PathArg{p}).Bytes && c.pacingOpen(p)
 }
 
-// buildDatagram writes one datagram with one packet and returns its length.
-func (c *Conn) buildDatagram(now mono.Time, buf []byte, p *Path, l encryptionLevel) int {
+// buildDatagram writes one datagram with one packet and returns its length. In a
+// run that goes on its ECN codepoint is mark.
+func (c *Conn) buildDatagram(now mono.Time, buf []byte, p *Path, l encryptionLevel, goesOn bool, mark ECN) int {
 	b := c.builder()
 	if !b.start(buf, 0, p, p.route, l) {
 		return 0
+	}
+	if goesOn {
+		b.markAs(mark)
 	}
 	if len(c.plug.rooms) > 0 {
 		c.holdRooms(b)

@@ -35,6 +35,7 @@ func (c *Conn) transmitHandshake(now mono.Time, buf []byte) (Transmit, bool) {
 		if !b.start(buf, n, p, rt, l) {
 			continue
 		}
+		b.markAs(p.ecn.mark)
 		if !c.coalescePackets(CoalesceArg{Builder: b, Bytes: uint64(n)}).Yes {
 			break
 		}

@@ -145,6 +145,9 @@ var (
 	ErrForgedInitial = errors.New("quic: the client's first packet failed authentication")
 	// ErrNoPath: every path of the connection has failed.
 	ErrNoPath = errors.New("quic: no usable path left")
+	// ErrPacketNumbers: all packet numbers are used up.
+	// https://www.rfc-editor.org/rfc/rfc9000#section-12.3
+	ErrPacketNumbers = errors.New("quic: packet numbers are used up")
 )
 
 // Refusals of an application's call.

@@ -28,6 +28,8 @@ type PacketBuilder struct {
 	reserve int    // bytes held back for plugins in this packet
 	held    []heldRoom
 	booked  bool // reserve includes the standing bookings
+	marked  bool // mark is decided
+	mark    ECN
 
 	records    []frameRecord
 	ackFor     *numberSpace // what the writer of an ACK frame reports on
@@ -225,13 +227,22 @@ func (b *PacketBuilder) flags() uint32 {
 }
 
 // ecn is the ECN codepoint of the packet. Probes of an address go unmarked: a
-// path that drops marked packets must not look like one that leads nowhere.
+// path that drops marked packets must not look like one that leads nowhere. So
+// do packets that elicit no acknowledgment: one who only acknowledges would never
+// learn that his marks are what gets his packets dropped.
 func (b *PacketBuilder) ecn() ECN {
-	if b.pathProbe {
+	switch {
+	case b.marked:
+		return b.mark
+	case b.pathProbe || !b.eliciting:
 		return NotECT
 	}
 	return b.path.ecn.mark
 }
+
+// markAs decides the codepoint beforehand: packets that leave in one datagram, or
+// in one run of datagrams, have the same.
+func (b *PacketBuilder) markAs(mark ECN) { b.marked, b.mark = true, mark }
 
 // A frameWriter writes one frame of its type; room was checked.
 type frameWriter struct {
