@@ -91,7 +91,7 @@ func (c *Conn) processResetStream(_ *ReceivedPacket, f wire.ResetStreamFrame) *T
 }
 
 // processResetStreamAt handles RESET_STREAM_AT.
-// https://datatracker.ietf.org/doc/html/draft-ietf-quic-reliable-stream-reset-09
+// https://datatracker.ietf.org/doc/html/draft-ietf-quic-reliable-stream-reset-10
 func (c *Conn) processResetStreamAt(_ *ReceivedPacket, f wire.ResetStreamAtFrame) *TransportError {
 	return c.receiveReset(f.ID, f.ErrorCode, f.FinalSize, f.ReliableSize, wire.ResetStreamAt)
 }

@@ -398,7 +398,7 @@ func familyOps() []protoops.Op[*Conn] {
 	add(defineFrame(wire.ConnectionClose, "CONNECTION_CLOSE", rfc+"19", func(s *frameSlots) *frameOps[wire.ConnectionCloseFrame] { return &s.connectionClose }, wire.ParseConnectionClose, (*Conn).processConnectionClose))
 	add(defineFrame(wire.HandshakeDone, "HANDSHAKE_DONE", rfc+"20", func(s *frameSlots) *frameOps[wire.HandshakeDoneFrame] { return &s.handshakeDone }, wire.ParseHandshakeDone, (*Conn).processHandshakeDone))
 	const draft = "https://datatracker.ietf.org/doc/html/draft-ietf-quic-"
-	add(defineFrame(wire.ResetStreamAt, "RESET_STREAM_AT", draft+"reliable-stream-reset-09", func(s *frameSlots) *frameOps[wire.ResetStreamAtFrame] { return &s.resetStreamAt }, wire.ParseResetStreamAt, (*Conn).processResetStreamAt))
+	add(defineFrame(wire.ResetStreamAt, "RESET_STREAM_AT", draft+"reliable-stream-reset-10", func(s *frameSlots) *frameOps[wire.ResetStreamAtFrame] { return &s.resetStreamAt }, wire.ParseResetStreamAt, (*Conn).processResetStreamAt))
 	add(defineFrame(wire.AckFrequency, "ACK_FREQUENCY", draft+"ack-frequency-14", func(s *frameSlots) *frameOps[wire.AckFrequencyFrame] { return &s.ackFrequency }, wire.ParseAckFrequency, (*Conn).processAckFrequency))
 	add(defineFrame(wire.ImmediateAck, "IMMEDIATE_ACK", draft+"ack-frequency-14", func(s *frameSlots) *frameOps[wire.ImmediateAckFrame] { return &s.immediateAck }, wire.ParseImmediateAck, (*Conn).processImmediateAck))
 	for _, w := range frameWriters {
