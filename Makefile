@@ -4,7 +4,7 @@ BIN     := bin
 TOOL    := $(GO) tool -modfile=tools/go.mod
 COUNT   ?= 5
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -X github.com/pquic-go/pquic/cmd/internal/version.Version=$(VERSION)
+LDFLAGS := -X github.com/pquic-go/pquic/cmd/internal/cliutil.version=$(VERSION)
 
 .PHONY: all build demo test race check fmt vet staticcheck depguard cross generate interop bench bench-peers fuzz clean
 
