@@ -95,7 +95,7 @@ type Programs struct {
 
 // Endpoints returns all endpoints, ours first.
 func Endpoints(p *Programs) []*Endpoint {
-	return []*Endpoint{pquic(p), quicGo(p), xnet(p), ngtcp2(), chromium(), kdig()}
+	return []*Endpoint{pquic(p), quicGo(p), xnet(p), ngtcp2(), quinn(), chromium(), kdig()}
 }
 
 func serverKey(s *Setup) []string { return []string{"-cert", s.Certs.Cert, "-key", s.Certs.Key} }
