@@ -39,13 +39,19 @@ func compileJIT(m *Module, entries []int32) (*jitEngine, error) {
 	if err := jitAvailable(); err != nil {
 		return nil, err
 	}
-	params := make([]uint8, len(m.hosts))
-	for i, h := range m.hosts {
-		if h != nil { // nil: a weak import that the host lacks, never called
-			params[i] = uint8(len(h.Params))
-		}
+	u := unit{ir: m.code, entries: entries, rwStart: m.layout.rwStart}
+	for i := range m.programs {
+		p := &m.programs[i]
+		u.args = append(u.args, p.first-R1+p.scalars)
 	}
-	c, err := compileCode(m.code, entries, params, m.layout.rwStart, compileOptions{})
+	for _, h := range m.hosts {
+		n := 0
+		if h != nil { // the host lacks a weak import
+			n = len(h.Params)
+		}
+		u.params = append(u.params, uint8(n))
+	}
+	c, err := compileCode(&u, compileOptions{})
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,7 @@ type jitCompiler struct {
 	caches []gpr             // registers left over: they hold the addresses of views
 	fn     *irFunc           // being compiled
 	prolog []asmLabel        // per function: where calls lead
+	body   []asmLabel        // per instruction that a jump back leads to: after its charge
 	cold   []coldExit
 	exits  struct{ done, call, store, fuel, load, storeFault, align, trap asmLabel }
 
@@ -63,14 +64,14 @@ type coldExit struct {
 	cache [RegFrame]int8 // fuel: the views to load again before going on
 }
 
-// compileCode compiles lowered code whose programs start at entries, whose imports take params arguments, for arenas
-// writable from rwStart.
-func compileCode(code []Inst, entries []int32, params []uint8, rwStart uint32, opt compileOptions) (*compiled, error) {
-	an, err := analyze(code, entries, params)
+// compileCode compiles a unit.
+func compileCode(u *unit, opt compileOptions) (*compiled, error) {
+	code := u.ir
+	an, err := analyze(u)
 	if err != nil {
 		return nil, err
 	}
-	c := &jitCompiler{ir: code, an: an, params: params, rwStart: int32(rwStart), bmi2: cpu.X86.HasBMI2 && !opt.noBMI2}
+	c := &jitCompiler{ir: code, an: an, params: u.params, rwStart: int32(u.rwStart), bmi2: cpu.X86.HasBMI2 && !opt.noBMI2}
 	c.code = make([]byte, 0, 1024+40*len(code))
 	c.fixups = make([]asmFixup, 0, 2*len(code))
 	c.cold = make([]coldExit, 0, len(code)/2+8)
@@ -85,6 +86,12 @@ func compileCode(code []Inst, entries []int32, params []uint8, rwStart uint32, o
 	c.prolog = make([]asmLabel, len(an.funcs))
 	for i := range c.prolog {
 		c.prolog[i] = c.newLabel()
+	}
+	c.body = make([]asmLabel, len(code))
+	for i := range code {
+		if t := code[i].Target; code[i].Op == IRJump && int(t) <= i && code[t].Op != IRJump && code[t].Cost != 0 && c.body[t] == 0 {
+			c.body[t] = c.newLabel()
+		}
 	}
 	for i := range an.funcs {
 		c.function(i, out)
@@ -162,6 +169,12 @@ func (c *jitCompiler) leave(why jitExit) {
 	c.ret()
 }
 
+// finish ends the program.
+func (c *jitCompiler) finish() {
+	c.store(regAt(R0), rax)
+	c.leave(jitDone)
+}
+
 func (c *jitCompiler) bound() asmLabel {
 	l := c.newLabel()
 	c.bind(l)
@@ -172,8 +185,7 @@ func (c *jitCompiler) bound() asmLabel {
 // scratch register, bad accesses the address minus the start of the valid range.
 func (c *jitCompiler) sharedExits(out *compiled) {
 	c.exits.done = c.bound()
-	c.store(regAt(R0), rax)
-	c.leave(jitDone)
+	c.finish()
 
 	c.exits.call = c.bound()
 	c.store(stateAt(offResume), scratchReg)
@@ -227,8 +239,8 @@ func (c *jitCompiler) function(i int, out *compiled) {
 		c.align(16)
 		out.entry[f.start] = uint32(c.pos())
 		c.clearRegisters(R0, R0)
-		c.loadRegisters(R1, R5)
-		c.clearRegisters(R6, R9)
+		c.loadRegisters(R1, int(f.args))
+		c.clearRegisters(int(f.args)+1, R9)
 		if f.called {
 			// The last exit returns as from a call, to Go.
 			c.leaLabel(scratchReg, c.exits.done)
@@ -252,8 +264,15 @@ func (c *jitCompiler) function(i int, out *compiled) {
 			}
 			c.bind(asmLabel(k))
 		}
+		if in.Op == IRJump {
+			c.jump(k, in)
+			continue
+		}
 		if in.Cost != 0 {
 			c.charge(k, in.Cost)
+			if c.body[k] != 0 {
+				c.bind(c.body[k])
+			}
 		}
 		if c.fuse(k) {
 			k++
@@ -293,6 +312,23 @@ func (c *jitCompiler) charge(k int32, cost uint32) {
 	c.group1(true, extSub, fuelReg, int32(cost))
 	c.jcc(condB, l)
 	c.cold = append(c.cold, coldExit{from: l, to: c.exits.fuel, inst: k, back: c.pos(), cache: c.known.cache})
+}
+
+// jump compiles a jump. As long as the fuel suffices it takes what the jump and its target cost at once and goes to
+// where the target has been charged already, so a loop pays once per round. Else it gives the fuel back and lets the
+// two charges find out which of them fails.
+func (c *jitCompiler) jump(k int32, in *Inst) {
+	t := in.Target
+	both := int64(in.Cost) + int64(c.ir[t].Cost)
+	if t <= k && c.body[t] != 0 && fitsInt32(both) {
+		c.group1(true, extSub, fuelReg, int32(both))
+		c.jcc(condAE, c.body[t])
+		c.group1(true, extAdd, fuelReg, int32(both))
+	}
+	if in.Cost != 0 {
+		c.charge(k, in.Cost)
+	}
+	c.jmp(asmLabel(t))
 }
 
 // check branches to a shared exit if the condition holds.
@@ -349,7 +385,7 @@ func (c *jitCompiler) moveFrame(ext uint8) {
 
 func (c *jitCompiler) exit() {
 	if !c.fn.called {
-		c.jmp(c.exits.done)
+		c.finish()
 		return
 	}
 	c.load(scratchReg, stateAt(offFrame))

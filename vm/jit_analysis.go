@@ -24,17 +24,18 @@ const (
 type irFunc struct {
 	start, end int32
 	entry      bool  // a program starts here
+	args       uint8 // of an entry: r1 to r(args) are set
 	called     bool  // by IRCall
 	saves      uint8 // bit i: it writes r(6+i), which it has to restore
 	height     int8  // active functions at most while it runs, itself included
 }
 
 // analyze looks at the whole code once. An error means that something the verifier has to rule out is there.
-// params is how many arguments each import takes.
-func analyze(code []Inst, entries []int32, params []uint8) (*irAnalysis, error) {
+func analyze(u *unit) (*irAnalysis, error) {
+	code := u.ir
 	a := &irAnalysis{isTarget: make([]uint8, len(code))}
 	a.uses[R0] = 1 // every program has a result
-	starts := slices.Clone(entries)
+	starts := slices.Clone(u.entries)
 	for i := range code {
 		in := &code[i]
 		op := &irOps[in.Op]
@@ -46,7 +47,7 @@ func analyze(code []Inst, entries []int32, params []uint8) (*irAnalysis, error) 
 		}
 		switch {
 		case in.Op == IRHost:
-			for r := range params[in.Imm] {
+			for r := range u.params[in.Imm] {
 				a.use(R1 + r)
 			}
 		case in.Op == IRCall:
@@ -74,7 +75,11 @@ func analyze(code []Inst, entries []int32, params []uint8) (*irAnalysis, error) 
 	}
 	for i := range a.funcs {
 		f := &a.funcs[i]
-		f.entry = slices.Contains(entries, f.start)
+		for n, e := range u.entries {
+			if e == f.start {
+				f.entry, f.args = true, max(f.args, u.args[n])
+			}
+		}
 		for k := f.start; k < f.end; k++ {
 			if d := code[k].written(); d >= R6 && d <= R9 {
 				f.saves |= 1 << (d - R6)

@@ -61,14 +61,14 @@ type coldExit struct {
 	cache [len(cacheRegs)]int8 // fuel: the views to load again before going on
 }
 
-// compileCode compiles lowered code whose programs start at entries, whose imports take params arguments, for arenas
-// writable from rwStart.
-func compileCode(code []Inst, entries []int32, params []uint8, rwStart uint32, opt compileOptions) (*compiled, error) {
-	an, err := analyze(code, entries, params)
+// compileCode compiles a unit.
+func compileCode(u *unit, opt compileOptions) (*compiled, error) {
+	code := u.ir
+	an, err := analyze(u)
 	if err != nil {
 		return nil, err
 	}
-	c := &jitCompiler{ir: code, an: an, params: params, rwStart: rwStart, caches: len(cacheRegs)}
+	c := &jitCompiler{ir: code, an: an, params: u.params, rwStart: u.rwStart, caches: len(cacheRegs)}
 	if opt.noCaches {
 		c.caches = 0
 	}
@@ -213,8 +213,8 @@ func (c *jitCompiler) function(i int, out *compiled) {
 	if f.entry {
 		out.entry[f.start] = uint32(c.pos())
 		c.clear(x0)
-		c.loadRegisters(R1, R5)
-		c.clearRegisters(R6, R9)
+		c.loadRegisters(R1, int(f.args))
+		c.clearRegisters(int(f.args)+1, R9)
 		if f.called {
 			// The last exit returns as from a call, to Go.
 			c.adr(tempReg, c.exits.done)

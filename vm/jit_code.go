@@ -2,6 +2,15 @@
 
 package vm
 
+// A unit is what is compiled at once: the lowered code of a module.
+type unit struct {
+	ir      []Inst
+	entries []int32 // where programs start
+	args    []uint8 // per entry: r1 to r(args) are set by Go
+	params  []uint8 // per import: how many arguments it takes
+	rwStart uint32
+}
+
 // compiled is machine code and what the engine has to know of it.
 type compiled struct {
 	code       []byte

@@ -113,7 +113,8 @@ func compareEngines(t *testing.T, seed uint64, fuel int64, seen map[FaultKind]in
 	t.Helper()
 	code, entries := generate(rand.New(rand.NewPCG(seed, 2)))
 	for n, opt := range compileVariants {
-		c, err := compileCode(code, entries, []uint8{genParams, 0}, genRWStart, opt)
+		u := &unit{ir: code, entries: entries, args: []uint8{R5, 0}[:len(entries)], params: []uint8{genParams, 0}, rwStart: genRWStart}
+		c, err := compileCode(u, opt)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}

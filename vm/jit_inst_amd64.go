@@ -54,9 +54,6 @@ func (c *jitCompiler) inst(k int32, in *Inst) {
 	case kindAtomic:
 		c.atomic(k, op, in)
 		return
-	case kindJump:
-		c.jmp(asmLabel(in.Target))
-		return
 	case kindBranch:
 		c.branch(op, in)
 		return
@@ -139,6 +136,9 @@ func (c *jitCompiler) fuse(k int32) bool {
 		c.wrote(d, false)
 	case a.Op == IRMov64 && b.Op == IRAdd64 && b.Src != d && b.Src != RegFrame:
 		c.rm(true, opLea, c.reg[d], memAtIndex(c.source(a.Src), c.reg[b.Src], 0))
+		c.wrote(d, false)
+	case a.Op == IRMov64I && b.Op == IRAdd64 && b.Src != d && b.Src != RegFrame && fitsInt32(a.Imm):
+		c.rm(true, opLea, c.reg[d], memAt(c.reg[b.Src], int32(a.Imm)))
 		c.wrote(d, false)
 	default:
 		return false
