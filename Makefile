@@ -3,6 +3,8 @@ GO      ?= go
 BIN     := bin
 TOOL    := $(GO) tool -modfile=tools/go.mod
 COUNT   ?= 5
+SCALE   ?= 1
+RUN     ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X github.com/pquic-go/pquic/cmd/internal/cliutil.version=$(VERSION)
 
@@ -62,7 +64,7 @@ bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 bench-peers: build
-	cd bench && $(GO) run ./cmd/bench-peers -count $(COUNT)
+	cd bench && $(GO) run ./cmd/bench-peers -count $(COUNT) -scale $(SCALE) $(if $(RUN),-run '$(RUN)')
 
 fuzz:
 	./scripts/fuzz.sh

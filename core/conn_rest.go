@@ -67,6 +67,30 @@ func (c *Conn) restTLS() {
 	}
 }
 
+// shed drops what a connection that has ended does not need to answer late
+// packets with CONNECTION_CLOSE: servers whose connections are short hold many
+// of those. It runs between events, when nothing points at what goes.
+func (c *Conn) shed() {
+	c.releaseTLS()
+	c.crypto = [numSpaces]*cryptoStream{}
+	c.pending = nil
+	for _, p := range c.paths {
+		p.space.shed()
+	}
+	if c.initial != &c.endpoint.past[initialSpace] {
+		c.initial.shed()
+		c.hs.shed()
+	}
+}
+
+// shed forgets what was sent, but not what the lengths of packet numbers
+// depend on.
+func (s *numberSpace) shed() {
+	largest, has := s.sent.LargestAcked, s.sent.HasAcked
+	s.sent.Discard()
+	s.sent.LargestAcked, s.sent.HasAcked = largest, has
+}
+
 // releaseTLS drops crypto/tls's connection. What may still arrive needs no
 // answer, only a check that it is allowed: postHandshake.
 func (c *Conn) releaseTLS() {

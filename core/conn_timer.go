@@ -64,6 +64,7 @@ func (c *Conn) rearm() {
 		t := c.timers[timerClose]
 		c.timers = [numTimers]mono.Time{}
 		c.timers[timerClose] = t
+		c.shed()
 		return
 	}
 	var loss, ack, path mono.Time

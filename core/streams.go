@@ -424,9 +424,12 @@ func (s *streamSet) release() {
 const firstSendBuffer = 128 << 10
 
 // widenSendBuffer lets the application write further ahead when the buffer is
-// what limits a stream: everything in it is in flight, and the window would
-// carry more.
+// what limits the connection: everything in it is in flight, no other stream
+// has anything to send, and the window would carry more.
 func (c *Conn) widenSendBuffer(p *Path, s *Stream) {
+	if c.streams.sched.Len() > 0 {
+		return
+	}
 	f := s.SendFIFO()
 	if f.Len() < f.Limit()/2 || p.Congestion.BytesInFlight+p.MTU > p.Congestion.CongestionWindow || f.Closed() {
 		return

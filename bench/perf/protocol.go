@@ -139,7 +139,11 @@ func (s *Server) serveStream(c stack.Conn, st stack.Stream) {
 	long := n >= steadyFrom
 	for sent := uint64(0); sent < n; {
 		w := min(n-sent, chunk)
-		if _, err := st.Write(zeros[:w]); err != nil {
+		write := st.Write
+		if sent+w == n {
+			write = st.WriteFinal
+		}
+		if _, err := write(zeros[:w]); err != nil {
 			return
 		}
 		sent += w
@@ -154,7 +158,9 @@ func (s *Server) serveStream(c stack.Conn, st stack.Stream) {
 		s.steady.Packets += got.Packets
 		s.mu.Unlock()
 	}
-	_ = st.CloseWrite()
+	if n == 0 {
+		_ = st.CloseWrite()
+	}
 }
 
 // readRequest reads a request to its end and returns the length of the wanted answer.
@@ -184,10 +190,7 @@ func request(ctx context.Context, c stack.Conn, extra int, size uint64, progress
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	head := binary.BigEndian.AppendUint64((*buf)[:0], size)
-	if _, err := st.Write(append(head, zeros[:extra]...)); err != nil {
-		return err
-	}
-	if err := st.CloseWrite(); err != nil {
+	if _, err := st.WriteFinal(append(head, zeros[:extra]...)); err != nil {
 		return err
 	}
 	var got uint64

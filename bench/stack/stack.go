@@ -65,4 +65,7 @@ type Stream interface {
 	io.Reader
 	io.Writer
 	CloseWrite() error
+	// WriteFinal writes p and ends the sending half, in the way the implementation
+	// has for that.
+	WriteFinal(p []byte) (int, error)
 }

@@ -17,7 +17,7 @@ func samplesOf(seconds ...float64) (out []sample) {
 
 func TestTable(t *testing.T) {
 	w := &workload{name: "w", title: "some work", metrics: []metric{
-		goodput(2), {"seconds", "s", func(s *sample) float64 { return s.Client.Seconds }, false, 0.6, 0.3},
+		goodput(2, 3), {"seconds", "s", func(s *sample) float64 { return s.Client.Seconds }, false, bound{0.6, 0.3}, nowhere},
 	}}
 	// 8 Mbit in 0.5 s and in 1 s.
 	res := &result{w: w, Title: w.title, Ours: samplesOf(0.5, 0.25, 4), Theirs: samplesOf(1, 3, 0.5)}
@@ -28,8 +28,8 @@ func TestTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| some work | goodput | 8.00 Mbps (2.67–16.0) | 16.0 Mbps (2.00–32.0) | 2.00 × | ≥ 2 × | yes |",
-		"|  | seconds | 1.00 s (0.50–3.00) | 0.50 s (0.25–4.00) | 0.50 × | ≤ 0.6 × and ≤ 0.3 s | no |",
+		"| some work | goodput | 8.00 Mbps (2.67–16.0) | 16.0 Mbps (2.00–32.0) | 2.00 × | ≥ 2 × | ≥ 3 × | must |",
+		"|  | seconds | 1.00 s (0.50–3.00) | 0.50 s (0.25–4.00) | 0.50 × | ≤ 0.6 × and ≤ 0.3 s |  | no |",
 		"| other | skipped: why |",
 		"| workload | measured | x v1 | x v1 |",
 	} {

@@ -23,12 +23,22 @@ type workload struct {
 type metric struct {
 	name, unit string
 	value      func(*sample) float64
-	higher     bool    // more is better
-	ratio      float64 // bound of ours / theirs; 0: none
-	absolute   float64 // bound of ours; negative: none
+	higher     bool // more is better
+	must       bound
+	dream      bound
+}
+
+// A bound is what a metric must reach, or had better.
+type bound struct {
+	ratio    float64 // of ours / theirs; 0: none
+	absolute float64 // of ours; negative: none
 }
 
 const none = -1
+
+var nowhere = bound{0, none}
+
+func ratio(r float64) bound { return bound{r, none} }
 
 // scaled returns n times scale, at least least.
 func scaled(n, scale, least float64) string {
@@ -47,10 +57,10 @@ func counted(workload string, n float64, more ...string) func(float64) []string 
 	}
 }
 
-func goodput(ratio float64) metric {
+func goodput(must, dream float64) metric {
 	return metric{"goodput", "Mbps", func(s *sample) float64 {
 		return float64(s.Client.Bytes) * 8 / 1e6 / s.Client.Seconds
-	}, true, ratio, none}
+	}, true, ratio(must), ratio(dream)}
 }
 
 // cpuSeconds is the processor time of both ends.
@@ -58,18 +68,18 @@ func cpuSeconds(s *sample) float64 {
 	return s.Client.CPUSeconds + s.After.CPUAtCommand - s.Before.CPUSeconds
 }
 
-func cpuPerGB(ratio float64) metric {
+func cpuPerGB(must, dream float64) metric {
 	return metric{"CPU, both ends", "s/GB", func(s *sample) float64 {
 		return cpuSeconds(s) / (float64(s.Client.Bytes) / 1e9)
-	}, false, ratio, none}
+	}, false, ratio(must), ratio(dream)}
 }
 
 func allocations(end string, value func(*sample) float64) metric {
-	return metric{"allocations per packet, " + end, "", value, false, 0, 0.02}
+	return metric{"allocations per packet, " + end, "", value, false, bound{0, 0.02}, bound{0, 0.001}}
 }
 
-func latency(name string, ratio float64, value func(*sample) float64) metric {
-	return metric{name, "µs", value, false, ratio, none}
+func latency(name string, must, dream float64, value func(*sample) float64) metric {
+	return metric{name, "µs", value, false, ratio(must), ratio(dream)}
 }
 
 var (
@@ -77,14 +87,21 @@ var (
 	p99 = func(s *sample) float64 { return s.Client.LatencyUS.P99 }
 )
 
-func handshakeRate(ratio float64) metric {
+func handshakeRate(must, dream float64) metric {
 	return metric{"handshakes", "/s", func(s *sample) float64 {
 		return float64(s.Client.Handshakes) / s.Client.Seconds
-	}, true, ratio, none}
+	}, true, ratio(must), ratio(dream)}
 }
 
-func perConn(name, unit string, ratio, absolute float64, value func(*sample) float64) metric {
-	return metric{name, unit, func(s *sample) float64 { return value(s) / float64(s.Client.Conns) }, false, ratio, absolute}
+// cpuPerHandshake says what a loaded machine hides: what a handshake costs.
+func cpuPerHandshake() metric {
+	return metric{"CPU, both ends", "ms each", func(s *sample) float64 {
+		return cpuSeconds(s) * 1e3 / float64(s.Client.Handshakes)
+	}, false, nowhere, nowhere}
+}
+
+func perConn(name, unit string, must, dream bound, value func(*sample) float64) metric {
+	return metric{name, unit, func(s *sample) float64 { return value(s) / float64(s.Client.Conns) }, false, must, dream}
 }
 
 // goodputMbps is the link of the interoperability runner: 10 Mbps, 15 ms, 25 packets of queue.
@@ -102,7 +119,7 @@ var workloads = []workload{
 	{
 		name: "bulk", title: "1 GB down, 1 stream, datagrams ≤ 1452 B", maxDatagram: 1452, args: download(1e9, 1),
 		metrics: []metric{
-			goodput(2.0), cpuPerGB(0.55),
+			goodput(2.0, 3.5), cpuPerGB(0.55, 0.32),
 			allocations("server", func(s *sample) float64 {
 				return float64(s.After.Steady.Mallocs) / float64(s.After.Steady.Packets)
 			}),
@@ -112,41 +129,41 @@ var workloads = []workload{
 		},
 	},
 	{
-		name: "bulk-mtu", title: "1 GB down, 1 stream, MTU discovery on", args: download(1e9, 1),
-		metrics: []metric{goodput(2.3), cpuPerGB(0)},
+		name: "bulk-mtu", title: "1 GB down, 1 stream, MTU discovery on (jumbo)", args: download(1e9, 1),
+		metrics: []metric{goodput(2.3, 4), cpuPerGB(0, 0)},
 	},
 	{
 		name: "streams", title: "100 streams × 10 MB, datagrams ≤ 1452 B", maxDatagram: 1452, args: download(10e6, 100),
-		metrics: []metric{goodput(1.8), cpuPerGB(0)},
+		metrics: []metric{goodput(1.8, 3), cpuPerGB(0, 0)},
 	},
 	{
 		name: "latency", title: "1-byte requests back to back", args: counted("latency", 20000),
-		metrics: []metric{latency("median", 0.6, p50), latency("p99", 0.6, p99)},
+		metrics: []metric{latency("median", 0.6, 0.2, p50), latency("p99", 0.6, 0.2, p99)},
 	},
 	{
 		name: "latency-think", title: "1-byte requests, 1 ms think time", args: counted("latency", 3000, "-think=1ms"),
-		metrics: []metric{latency("median", 0.9, p50), latency("p99", 0.9, p99)},
+		metrics: []metric{latency("median", 0.9, 0.6, p50), latency("p99", 0.9, 0.6, p99)},
 	},
 	{
 		name: "handshakes", title: "sequential full handshakes", args: counted("handshakes", 3000),
-		metrics: []metric{handshakeRate(1.1)},
+		metrics: []metric{handshakeRate(1.1, 1.3), cpuPerHandshake()},
 	},
 	{
 		name: "handshakes-parallel", title: "parallel full handshakes",
 		args:    counted("handshakes", 6000, fmt.Sprint("-parallel=", 16*runtime.NumCPU())),
-		metrics: []metric{handshakeRate(1.2)},
+		metrics: []metric{handshakeRate(1.2, 1.35), cpuPerHandshake()},
 	},
 	{
 		name: "idle", title: "10,000 idle connections",
 		args: counted("idle", 10000, fmt.Sprint("-parallel=", 16*runtime.NumCPU())),
 		metrics: []metric{
-			perConn("heap per connection, server", "kB", 0.5, 20, func(s *sample) float64 {
+			perConn("heap per connection, server", "kB", bound{0.5, 20}, bound{0, 8}, func(s *sample) float64 {
 				return (float64(s.After.HeapBytes) - float64(s.Before.HeapBytes)) / 1e3
 			}),
-			perConn("heap per connection, client", "kB", 0.5, 20, func(s *sample) float64 {
+			perConn("heap per connection, client", "kB", bound{0.5, 20}, bound{0, 8}, func(s *sample) float64 {
 				return (float64(s.Client.After.HeapBytes) - float64(s.Client.Before.HeapBytes)) / 1e3
 			}),
-			perConn("goroutine stacks per connection, both ends", "kB", 0, none, func(s *sample) float64 {
+			perConn("goroutine stacks per connection, both ends", "kB", nowhere, nowhere, func(s *sample) float64 {
 				return (float64(s.After.StackBytes) - float64(s.Before.StackBytes) +
 					float64(s.Client.After.StackBytes) - float64(s.Client.Before.StackBytes)) / 1e3
 			}),
@@ -154,16 +171,16 @@ var workloads = []workload{
 	},
 	{
 		name: "link", title: "10 MB over 10 Mbps, 15 ms", link: runnerLink(nil), args: download(10e6, 1),
-		metrics: []metric{goodput(0.98)},
+		metrics: []metric{goodput(0.98, 0)},
 	},
 	{
 		name: "link-loss", title: "10 MB over 10 Mbps, 15 ms, 2 % loss", args: download(10e6, 1),
 		link:    runnerLink(func(s *linkemu.Shape) { s.Loss = 0.02 }),
-		metrics: []metric{goodput(0.98)},
+		metrics: []metric{goodput(0.98, 1.1)},
 	},
 	{
 		name: "link-long", title: "10 MB over 10 Mbps, 750 ms", args: download(10e6, 1),
 		link:    runnerLink(func(s *linkemu.Shape) { s.Delay = 750 * time.Millisecond }),
-		metrics: []metric{goodput(0.98)},
+		metrics: []metric{goodput(0.98, 0)},
 	},
 }

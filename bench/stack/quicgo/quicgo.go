@@ -141,3 +141,13 @@ type stream struct{ *quic.Stream }
 
 // CloseWrite sends the end of the stream; quic-go calls that Close.
 func (s stream) CloseWrite() error { return s.Stream.Close() }
+
+// WriteFinal needs no more than that: quic-go's Write leaves a short p to the
+// connection's goroutine, which finds the end there too.
+func (s stream) WriteFinal(p []byte) (int, error) {
+	n, err := s.Write(p)
+	if err == nil {
+		err = s.Stream.Close()
+	}
+	return n, err
+}
