@@ -60,6 +60,9 @@ func runClient(ctx context.Context, o *options, tc *testCase, setup *quicflags.S
 		return err
 	}
 	c.cfg.Core.MaxBidiStreams = -1
+	// Who only receives does not tell the server that a NAT has moved it: what
+	// is sent to the old address is lost, and there is nothing to acknowledge.
+	c.cfg.Core.KeepAlive = keepAlive
 	if tc.chacha20 {
 		offerOnlyChaCha20()
 	}
@@ -88,6 +91,9 @@ func runClient(ctx context.Context, o *options, tc *testCase, setup *quicflags.S
 	}
 	return c.fetch(ctx, urls, false)
 }
+
+// keepAlive is how long the server may be silent before a PING.
+const keepAlive = time.Second
 
 // urls reads REQUESTS.
 func (o *options) urls() ([]*url.URL, error) {
