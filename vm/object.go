@@ -69,7 +69,7 @@ type Program struct {
 type Import struct {
 	Name string
 	// Weak: the program copes with the absence of the function, whose address
-	// reads as 0 then. A call to it that is reached nevertheless is a fault.
+	// reads as 0 then. A call to it that may be reached nevertheless is refused.
 	Weak bool
 }
 

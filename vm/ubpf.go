@@ -2,116 +2,28 @@
 
 package vm
 
-/*
-#cgo LDFLAGS: -lubpf
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <ubpf.h>
-
-// What a running program shares with Go. Programs cannot name it.
-struct pq_ubpf {
-	uint64_t regs[10];   // r0 to r9 when the program starts, leaves and ends
-	uint64_t fp;         // r10, an arena address
-	uint64_t fuel;
-	uint64_t base;       // host address of arena address 0
-	uint64_t load_limit; // of struct state
-	uint64_t store_limit;
-	uint64_t entry;      // which program
-	uint64_t fault_kind;
-	uint64_t fault_inst;
-	uint64_t fault_addr;
-	uint64_t frames[8 * 5];
-	uint64_t low, high; // the mapping that holds the arena
-	uintptr_t call;     // cgo.Handle of a ubpfCall
-};
-
-// Written in Go (ubpf_export.go): performs an instruction that needs the host.
-// Returns 0 after a fault.
-extern uint64_t pqUbpfLeave(uintptr_t call, uint64_t inst);
-
-// ubpf asks about an address without saying which call it is for.
-static __thread struct pq_ubpf *pq_current;
-
-static uint64_t pq_leave(uint64_t ctx, uint64_t inst, uint64_t a, uint64_t b, uint64_t c)
-{
-	struct pq_ubpf *call = (struct pq_ubpf *)(uintptr_t)ctx;
-	(void)a, (void)b, (void)c;
-	uint64_t ok = pqUbpfLeave(call->call, inst);
-	pq_current = call; // programs nest
-	return ok;
-}
-
-static bool pq_bounds(void *unused, uint64_t addr, uint64_t size)
-{
-	const struct pq_ubpf *c = pq_current;
-	(void)unused;
-	return c && addr >= c->low && addr <= c->high && size <= c->high - addr;
-}
-
-static int pq_quiet(FILE *stream, const char *format, ...)
-{
-	(void)stream, (void)format;
-	return 0;
-}
-
-static struct ubpf_vm *pq_load(const void *code, uint32_t size, char **message)
-{
-	struct ubpf_vm *vm = ubpf_create();
-	if (!vm)
-		return NULL;
-	ubpf_set_error_print(vm, pq_quiet);
-	if (ubpf_register(vm, 0, "leave", pq_leave) != 0 ||
-	    ubpf_register_data_bounds_check(vm, NULL, pq_bounds) != 0 ||
-	    ubpf_load(vm, code, size, message) != 0) {
-		ubpf_destroy(vm);
-		return NULL;
-	}
-	return vm;
-}
-
-// Returns what the program left in r0, or -1 if ubpf itself stopped it.
-static int pq_run(struct ubpf_vm *vm, ubpf_jit_fn jit, struct pq_ubpf *c)
-{
-	struct pq_ubpf *outer = pq_current;
-	uint64_t result = 0;
-	int rc = 0;
-	pq_current = c;
-	if (jit)
-		result = jit(c, sizeof *c);
-	else
-		rc = ubpf_exec(vm, c, sizeof *c, &result);
-	pq_current = outer;
-	return rc < 0 ? -1 : (int)result;
-}
-*/
-import "C"
-
 import (
-	"errors"
-	"fmt"
-	"runtime/cgo"
 	"sync"
 	"unsafe"
+
+	"github.com/pquic-go/pquic/vm/internal/ubpf"
 )
 
 // The engines "ubpf" and "ubpf-jit" run programs on iovisor's ubpf, a C library, through cgo. They exist to compare
-// with, in builds with the tag ubpf; CGO_CFLAGS and CGO_LDFLAGS say where the library is.
+// with, in builds with the tag ubpf.
 //
 // The lowered code is translated back to eBPF (ubpf_emit.go) that has all checks of arena, fuel and call depth in it,
-// so that results, faults and fuel are those of the other engines. On top of that, ubpf's interpreter asks
-// pq_bounds about every access. Its compiler does not, so "ubpf-jit" is for trusted programs.
+// so that results, faults and fuel are those of the other engines. On top of that, ubpf's interpreter asks back about
+// every access. Its compiler does not, so "ubpf-jit" is for trusted programs.
 func init() {
 	otherEngines["ubpf"] = func(m *Module, entries []int32) (engine, error) { return newUBPF(m, entries, false) }
 	otherEngines["ubpf-jit"] = func(m *Module, entries []int32) (engine, error) { return newUBPF(m, entries, true) }
 }
 
 type ubpfEngine struct {
-	vm      *C.struct_ubpf_vm
-	jit     C.ubpf_jit_fn // nil: interpret
+	program *ubpf.Program
 	module  *Module
-	entries map[int32]C.uint64_t // index of a program's first instruction to its number
+	entries map[int32]uint64 // index of a program's first instruction to its number
 
 	mu   sync.Mutex
 	idle []*ubpfCall
@@ -119,60 +31,38 @@ type ubpfEngine struct {
 
 // A ubpfCall is one running program: what Go and C need of it.
 type ubpfCall struct {
-	c      *C.struct_pq_ubpf
-	handle cgo.Handle
+	*ubpf.Block
 	engine *ubpfEngine
 	m      *Machine
 	s      *state
 }
 
 func newUBPF(m *Module, entries []int32, jit bool) (engine, error) {
-	e := &ubpfEngine{module: m, entries: make(map[int32]C.uint64_t)}
+	e := &ubpfEngine{module: m, entries: make(map[int32]uint64)}
+	var numbered []int32
 	for _, at := range entries {
 		if _, ok := e.entries[at]; !ok {
-			e.entries[at] = C.uint64_t(len(e.entries))
+			e.entries[at] = uint64(len(numbered))
+			numbered = append(numbered, at)
 		}
-	}
-	numbered := make([]int32, len(e.entries))
-	for at, n := range e.entries {
-		numbered[n] = at
 	}
 	code, err := emitUBPF(m, numbered)
 	if err != nil {
 		return nil, err
 	}
-	raw := C.CBytes(EncodeInstructions(code))
-	defer C.free(raw)
-	var message *C.char
-	e.vm = C.pq_load(raw, C.uint32_t(len(code)*slotSize), &message)
-	if e.vm == nil {
-		return nil, ubpfError("load", message)
-	}
-	if jit {
-		if e.jit = C.ubpf_compile(e.vm, &message); e.jit == nil {
-			C.ubpf_destroy(e.vm)
-			return nil, ubpfError("compile", message)
-		}
+	if e.program, err = ubpf.Load(EncodeInstructions(code), jit); err != nil {
+		return nil, err
 	}
 	return e, nil
 }
 
-func ubpfError(what string, message *C.char) error {
-	if message == nil {
-		return errors.New(what + " failed")
-	}
-	defer C.free(unsafe.Pointer(message))
-	return fmt.Errorf("%s: %s", what, C.GoString(message))
-}
-
-// close frees the library's objects; calls are idle then.
+// close frees the library's objects; all calls are idle then.
 func (e *ubpfEngine) close() {
 	for _, c := range e.idle {
-		c.handle.Delete()
-		C.free(unsafe.Pointer(c.c))
+		c.Free()
 	}
 	e.idle = nil
-	C.ubpf_destroy(e.vm)
+	e.program.Close()
 }
 
 func (e *ubpfEngine) get() *ubpfCall {
@@ -183,9 +73,8 @@ func (e *ubpfEngine) get() *ubpfCall {
 		e.idle = e.idle[:n-1]
 		return c
 	}
-	c := &ubpfCall{engine: e, c: (*C.struct_pq_ubpf)(C.calloc(1, C.sizeof_struct_pq_ubpf))}
-	c.handle = cgo.NewHandle(c)
-	c.c.call = C.uintptr_t(c.handle)
+	c := &ubpfCall{engine: e}
+	c.Block = ubpf.NewBlock(c.leave)
 	return c
 }
 
@@ -197,62 +86,50 @@ func (e *ubpfEngine) put(c *ubpfCall) {
 }
 
 func (e *ubpfEngine) run(m *Machine, s *state, entry int32) bool {
-	call := e.get()
-	defer e.put(call)
-	call.m, call.s = m, s
-	c := call.c
-	for i := range c.regs {
-		c.regs[i] = C.uint64_t(s.regs[i])
-	}
-	c.fp = C.uint64_t(s.regs[R10])
-	c.fuel = C.uint64_t(s.fuel)
-	c.base = C.uint64_t(uintptr(s.arena))
-	c.load_limit = C.uint64_t(s.loadLimit)
-	c.store_limit = C.uint64_t(s.storeLimit)
-	c.entry = e.entries[entry]
-	c.low = c.base - privateSize
-	c.high = c.base + NullGuard + c.load_limit
-	switch C.pq_run(e.vm, e.jit, c) {
+	c := e.get()
+	defer e.put(c)
+	c.m, c.s = m, s
+	copy(c.Regs[:], s.regs[:])
+	c.FP, c.Fuel = s.regs[R10], s.fuel
+	c.Base, c.LoadLimit, c.StoreLimit = uint64(uintptr(s.arena)), s.loadLimit, s.storeLimit
+	c.Entry = e.entries[entry]
+	c.Low, c.High = c.Base-privateSize, c.Base+NullGuard+c.LoadLimit
+	switch e.program.Run(c.Block) {
 	case ubpfReturned:
-		s.regs[R0] = uint64(c.regs[R0])
-		s.fuel = int64(c.fuel)
+		s.regs[R0], s.fuel = c.Regs[R0], c.Fuel
 		return true
 	case ubpfFaulted:
-		return s.fault(FaultKind(c.fault_kind), int(c.fault_inst), uint64(c.fault_addr), int64(c.fuel))
+		return s.fault(FaultKind(c.FaultKind), int(c.FaultInst), c.FaultAddr, c.Fuel)
 	case ubpfHostFaulted:
 		return false
 	}
 	// ubpf refused what the checks in the code had let through.
-	return s.fault(FaultUnreachable, int(entry), 0, int64(c.fuel))
+	return s.fault(FaultUnreachable, int(entry), 0, c.Fuel)
 }
 
 // leave performs an instruction that needs the host: a call of it or an access to its objects.
-func (call *ubpfCall) leave(inst int) bool {
-	s, c := call.s, call.c
-	i := &call.engine.module.code[inst]
-	for r := range c.regs {
-		s.regs[r] = uint64(c.regs[r])
-	}
-	s.regs[R10] = uint64(c.fp)
-	s.fuel = int64(c.fuel)
+func (c *ubpfCall) leave(inst int) bool {
+	s := c.s
+	i := &c.engine.module.code[inst]
+	copy(s.regs[:], c.Regs[:])
+	s.regs[R10], s.fuel = c.FP, c.Fuel
 	switch i.Op {
 	case IRHost, IRStoreFieldHost:
-		if !call.m.host(i) {
+		if !c.m.host(i) {
 			return false
 		}
-		c.fuel = C.uint64_t(s.fuel)
-		c.regs[R0] = C.uint64_t(s.regs[R0])
+		c.Fuel, c.Regs[R0] = s.fuel, s.regs[R0]
 	case IRLoadHandle, IRLoadField8, IRLoadField16, IRLoadField32, IRLoadField64, IRLoadFieldS8, IRLoadFieldS16, IRLoadFieldS32:
-		c.regs[i.Dst] = C.uint64_t(call.loadField(i))
+		c.Regs[i.Dst] = c.loadField(i)
 	default:
-		call.storeField(i)
+		c.storeField(i)
 	}
 	return true
 }
 
 // loadField reads from a host's object.
-func (call *ubpfCall) loadField(i *Inst) uint64 {
-	s := call.s
+func (c *ubpfCall) loadField(i *Inst) uint64 {
+	s := c.s
 	if i.Op == IRLoadHandle {
 		if s.views[i.Target&(NumSlots-1)] == nil {
 			return 0
@@ -278,8 +155,8 @@ func (call *ubpfCall) loadField(i *Inst) uint64 {
 }
 
 // storeField writes to a host's object that the host staged for the program.
-func (call *ubpfCall) storeField(i *Inst) {
-	s := call.s
+func (c *ubpfCall) storeField(i *Inst) {
+	s := c.s
 	v := s.regs[i.Src&15]
 	if i.Flags&FlagImm != 0 {
 		v = uint64(i.Imm)
@@ -297,17 +174,17 @@ func (call *ubpfCall) storeField(i *Inst) {
 	}
 }
 
-// Offsets in struct pq_ubpf.
+// Offsets in a block.
 const (
-	ubpfRegs       = int16(unsafe.Offsetof(C.struct_pq_ubpf{}.regs))
-	ubpfFP         = int16(unsafe.Offsetof(C.struct_pq_ubpf{}.fp))
-	ubpfFuel       = int16(unsafe.Offsetof(C.struct_pq_ubpf{}.fuel))
-	ubpfBase       = int16(unsafe.Offsetof(C.struct_pq_ubpf{}.base))
-	ubpfLoadLimit  = int16(unsafe.Offsetof(C.struct_pq_ubpf{}.load_limit))
-	ubpfStoreLimit = int16(unsafe.Offsetof(C.struct_pq_ubpf{}.store_limit))
-	ubpfEntry      = int16(unsafe.Offsetof(C.struct_pq_ubpf{}.entry))
-	ubpfFaultKind  = int16(unsafe.Offsetof(C.struct_pq_ubpf{}.fault_kind))
-	ubpfFaultInst  = int16(unsafe.Offsetof(C.struct_pq_ubpf{}.fault_inst))
-	ubpfFaultAddr  = int16(unsafe.Offsetof(C.struct_pq_ubpf{}.fault_addr))
-	ubpfFrames     = int32(unsafe.Offsetof(C.struct_pq_ubpf{}.frames))
+	ubpfRegs       = int16(unsafe.Offsetof(ubpf.Block{}.Regs))
+	ubpfFP         = int16(unsafe.Offsetof(ubpf.Block{}.FP))
+	ubpfFuel       = int16(unsafe.Offsetof(ubpf.Block{}.Fuel))
+	ubpfBase       = int16(unsafe.Offsetof(ubpf.Block{}.Base))
+	ubpfLoadLimit  = int16(unsafe.Offsetof(ubpf.Block{}.LoadLimit))
+	ubpfStoreLimit = int16(unsafe.Offsetof(ubpf.Block{}.StoreLimit))
+	ubpfEntry      = int16(unsafe.Offsetof(ubpf.Block{}.Entry))
+	ubpfFaultKind  = int16(unsafe.Offsetof(ubpf.Block{}.FaultKind))
+	ubpfFaultInst  = int16(unsafe.Offsetof(ubpf.Block{}.FaultInst))
+	ubpfFaultAddr  = int16(unsafe.Offsetof(ubpf.Block{}.FaultAddr))
+	ubpfFrames     = int32(unsafe.Offsetof(ubpf.Block{}.Frames))
 )

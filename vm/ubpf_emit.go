@@ -10,7 +10,7 @@ import (
 // What the translated program leaves in r0.
 const (
 	ubpfReturned    = 0 // r0 of the program is in regs[0]
-	ubpfFaulted     = 1 // the fault is in struct pq_ubpf
+	ubpfFaulted     = 1 // the fault is in the block
 	ubpfHostFaulted = 2 // the fault is in the state
 )
 
@@ -187,7 +187,7 @@ func (e *ubpfEmitter) base(t, from uint8, off int32) {
 	e.add(t, off)
 }
 
-// prologue takes the machine's words out of struct pq_ubpf and jumps to the program asked for.
+// prologue takes the machine's words out of the block and jumps to the program asked for.
 func (e *ubpfEmitter) prologue(entries []int32) {
 	e.put(slotCtx, R1)
 	for _, w := range []struct{ slot, off int16 }{
@@ -200,6 +200,7 @@ func (e *ubpfEmitter) prologue(entries []int32) {
 	e.add(R0, ubpfFrames)
 	e.put(slotFrame, R0)
 	e.ldx(R9, R1, ubpfEntry)
+	e.ldx(R0, R1, ubpfRegs)
 	for r := uint8(R5); r >= R1; r-- {
 		e.ldx(r, R1, ubpfRegs+8*int16(r))
 	}
@@ -242,8 +243,7 @@ func (e *ubpfEmitter) instruction(k int32) error {
 	case IRTrap:
 		e.fault(e.emit(OpJA, 0, 0, 0, 0), FaultUnreachable, k, RegNone, 0)
 	case IRMov64I:
-		pair := LoadImm64(i.Dst, uint64(i.Imm))
-		e.out = append(e.out, pair[:]...)
+		e.imm64(i.Dst, i.Imm)
 	case IRLoad8, IRLoad16, IRLoad32, IRLoad64, IRLoadS8, IRLoadS16, IRLoadS32:
 		e.load(i, k, true)
 	case IRRawLoad8, IRRawLoad16, IRRawLoad32, IRRawLoad64, IRRawLoadS8, IRRawLoadS16, IRRawLoadS32:
@@ -283,7 +283,7 @@ func (e *ubpfEmitter) arithmetic(i *Inst, alu Instruction) {
 	}
 	alu.Imm = int32(i.Imm)
 	switch {
-	case (code == ALUDiv || code == ALUMod) && alu.Imm == 0:
+	case (code == ALUDiv || code == ALUMod) && (i.Imm == 0 || !wide && alu.Imm == 0):
 		// The library refuses a constant divisor of zero.
 		switch {
 		case code == ALUDiv:
@@ -297,7 +297,23 @@ func (e *ubpfEmitter) arithmetic(i *Inst, alu Instruction) {
 	case code == ALULsh || code == ALURsh || code == ALUArsh:
 		alu.Imm &= 31
 	}
+	if t := other(i.Dst); wide && !fits(i.Imm) {
+		e.put(slotV, t)
+		e.imm64(t, i.Imm)
+		alu.Op, alu.Src, alu.Imm = alu.Op|SrcX, t, 0
+		e.out = append(e.out, alu)
+		e.get(t, slotV)
+		return
+	}
 	e.out = append(e.out, alu)
+}
+
+// fits reports whether an immediate is one of eBPF's.
+func fits(imm int64) bool { return imm == int64(int32(imm)) }
+
+func (e *ubpfEmitter) imm64(dst uint8, imm int64) {
+	pair := LoadImm64(dst, uint64(imm))
+	e.out = append(e.out, pair[:]...)
 }
 
 // withFP makes *r another register that holds the program's r10, if *r is r10.
@@ -313,40 +329,64 @@ func (e *ubpfEmitter) withFP(r *uint8, used uint8, body func()) {
 	e.get(*r, slotV)
 }
 
-// jump translates a conditional jump. A comparison of r10 has to restore the register on both ways.
+// jump translates a conditional jump. An operand that needs a register of its own has to be restored on both ways.
 func (e *ubpfEmitter) jump(i *Inst, jump Instruction) {
 	jump.Dst = i.Dst
-	if jump.Source() == SrcX {
-		jump.Src = i.Src
-	} else {
+	constant := jump.Source() == SrcK
+	large := constant && jump.Class() == ClassJMP && !fits(i.Imm)
+	switch {
+	case large:
+		jump.Op |= SrcX
+	case constant:
 		jump.Imm = int32(i.Imm)
+	default:
+		jump.Src = i.Src
 	}
-	if jump.Dst != R10 && (jump.Source() == SrcK || jump.Src != R10) {
+	if jump.Dst != R10 && jump.Src != R10 && !large {
 		e.out = append(e.out, jump)
 		e.jumpIR(int32(len(e.out)-1), i.Target)
 		return
 	}
-	used := jump.Dst
-	if used == R10 {
-		used = jump.Src
-	}
-	t := other(used)
-	e.put(slotV, t)
+	t := other(jump.Dst, jump.Src)
+	u := other(jump.Dst, jump.Src, t)
+	e.put(slotT, t)
+	e.put(slotU, u)
 	e.get(t, slotFP)
 	if jump.Dst == R10 {
 		jump.Dst = t
 	}
-	if jump.Source() == SrcX && jump.Src == R10 {
+	if jump.Src == R10 {
 		jump.Src = t
+	}
+	if large {
+		e.imm64(u, i.Imm)
+		jump.Src = u
 	}
 	e.out = append(e.out, jump)
 	taken := int32(len(e.out) - 1)
-	e.get(t, slotV)
+	e.get(t, slotT)
+	e.get(u, slotU)
 	past := e.emit(OpJA, 0, 0, 0, 0)
 	e.here(taken)
-	e.get(t, slotV)
+	e.get(t, slotT)
+	e.get(u, slotU)
 	e.jumpIR(e.emit(OpJA, 0, 0, 0, 0), i.Target)
 	e.here(past)
+}
+
+// width returns how many bytes a load or store moves; of atomic operations only the Inst knows.
+func width(i *Inst) uint8 {
+	switch i.Op {
+	case IRLoad8, IRLoadS8, IRRawLoad8, IRRawLoadS8, IRStore8, IRStore8I, IRRawStore8, IRRawStore8I:
+		return 1
+	case IRLoad16, IRLoadS16, IRRawLoad16, IRRawLoadS16, IRStore16, IRStore16I, IRRawStore16, IRRawStore16I:
+		return 2
+	case IRLoad32, IRLoadS32, IRRawLoad32, IRRawLoadS32, IRStore32, IRStore32I, IRRawStore32, IRRawStore32I:
+		return 4
+	case IRLoad64, IRRawLoad64, IRStore64, IRStore64I, IRRawStore64, IRRawStore64I:
+		return 8
+	}
+	return i.Size
 }
 
 // load translates a load; Dst serves as the address.
@@ -364,14 +404,14 @@ func (e *ubpfEmitter) load(i *Inst, k int32, checked bool) {
 	if checked {
 		e.add(t, -NullGuard)
 		e.get(u, slotLoadLimit)
-		e.add(u, -int32(i.Size))
+		e.add(u, -int32(width(i)))
 		e.fault(e.emit(ClassJMP|JmpGT|SrcX, t, u, 0, 0), FaultLoad, k, t, NullGuard)
 		off = NullGuard
 	}
 	e.get(u, slotBase)
 	e.addReg(t, u)
 	e.get(u, slotT)
-	e.emit(ClassLDX|mode|sizeCode(i.Size), t, t, off, 0)
+	e.emit(ClassLDX|mode|sizeCode(width(i)), t, t, off, 0)
 }
 
 // store translates a store or an atomic operation.
@@ -409,7 +449,7 @@ func (e *ubpfEmitter) store(i *Inst, k int32, checked bool) {
 		rw := int32(e.m.layout.rwStart)
 		e.add(t, -rw)
 		e.get(u, slotStoreLimit)
-		e.add(u, -int32(i.Size))
+		e.add(u, -int32(width(i)))
 		e.fault(e.emit(ClassJMP|JmpGT|SrcX, t, u, 0, 0), FaultStore, k, t, rw)
 		if atomic >= 0 {
 			// The start of writable memory is aligned.
@@ -425,11 +465,14 @@ func (e *ubpfEmitter) store(i *Inst, k int32, checked bool) {
 	}
 	switch {
 	case atomic >= 0:
-		e.emit(ClassSTX|ModeATOMIC|sizeCode(i.Size), t, src, 0, atomic)
+		e.emit(ClassSTX|ModeATOMIC|sizeCode(width(i)), t, src, 0, atomic)
+	case imm && width(i) == 8 && !fits(i.Imm):
+		e.imm64(u, i.Imm)
+		e.stx(t, 0, u)
 	case imm:
-		e.emit(ClassST|ModeMEM|sizeCode(i.Size), t, 0, 0, int32(i.Imm))
+		e.emit(ClassST|ModeMEM|sizeCode(width(i)), t, 0, 0, int32(i.Imm))
 	default:
-		e.emit(ClassSTX|ModeMEM|sizeCode(i.Size), t, src, 0, 0)
+		e.emit(ClassSTX|ModeMEM|sizeCode(width(i)), t, src, 0, 0)
 	}
 	e.get(t, slotT)
 	e.get(u, slotU)
@@ -451,7 +494,7 @@ func (e *ubpfEmitter) call(i *Inst) {
 	e.sites = append(e.sites, int32(len(e.out)))
 }
 
-// leave calls Go with all registers in struct pq_ubpf, and takes back those that may have changed.
+// leave calls Go with all registers in the block, and takes back those that may have changed.
 func (e *ubpfEmitter) leave(i *Inst, k int32) {
 	e.put(slotT, R0)
 	e.get(R0, slotCtx)
