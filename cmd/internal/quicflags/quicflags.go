@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/pquic-go/pquic/cmd/internal/cliutil"
+	"github.com/pquic-go/pquic/cmd/internal/pluginflag"
 	"github.com/pquic-go/pquic/cmd/internal/qlogdir"
 	"github.com/pquic-go/pquic/core"
 	"github.com/pquic-go/pquic/core/congestion"
@@ -31,6 +32,7 @@ type Options struct {
 	QlogNames       string
 	KeyLog          string
 	Verbose         bool
+	Plugins         pluginflag.Options
 }
 
 // Defaults are shown in the help; they are the engine's own.
@@ -44,7 +46,7 @@ var Schedulers = []string{"rr", "prio", "sprio"}
 // Flags returns the flags that set o.
 func (o *Options) Flags() []cli.Flag {
 	const quic, debug = "QUIC", "LOGS"
-	return []cli.Flag{
+	return append([]cli.Flag{
 		cliutil.Flag{
 			Name: "cc", Category: quic, Usage: "control congestion by `NAME`: " + cliutil.OneOf(congestion.Names()),
 		}.Choice(&o.CC, congestion.Names()...),
@@ -75,7 +77,7 @@ func (o *Options) Flags() []cli.Flag {
 			Name: "keylog", Category: debug, Env: []string{"SSLKEYLOGFILE"}, Usage: "append TLS secrets to `FILE`, for Wireshark; whoever has it can read the connections",
 		}.String(&o.KeyLog),
 		cliutil.Flag{Name: "verbose", Aliases: []string{"v"}, Category: debug, Usage: "log every connection and request"}.Bool(&o.Verbose),
-	}
+	}, o.Plugins.Flags()...)
 }
 
 // Logger returns a logger to w as Verbose asks for.
@@ -116,6 +118,11 @@ func (o *Options) Setup(program string, log *slog.Logger) (*Setup, error) {
 		MaxUDPPayload:     uint16(o.MaxUDPPayload),
 		MaxIdleTimeout:    o.IdleTimeout,
 	}}}
+	attached, err := o.Plugins.Load(log)
+	if err != nil {
+		return nil, err
+	}
+	s.Config.OnConn = attached.OnConn(nil)
 	if o.KeyLog != "" {
 		f, err := hoststack.OpenKeyLog(o.KeyLog)
 		if err != nil {
