@@ -132,6 +132,9 @@ func (c *Conn) composeParams() *wire.TransportParameters {
 	}
 	c.appendOffers(&tp)
 	for _, id := range c.ops.params.write.Params() {
+		if c.offered(id) {
+			continue // "MUST NOT send a parameter more than once"
+		}
 		w := c.ops.params.write.Slot(id).Run(WriteParam{ID: id})
 		if !w.Present {
 			continue
