@@ -78,6 +78,9 @@ func assembleLine(s string) (code []Instruction, label string, err error) {
 	if s == "call identity" {
 		return one(Instruction{Op: OpCall})
 	}
+	if n, ok := strings.CutPrefix(s, "call #"); ok {
+		return one(Instruction{Op: OpCall, Imm: int32(number(n))})
+	}
 	if l, ok := strings.CutPrefix(s, "call "); ok {
 		return []Instruction{{Op: OpCall, Src: CallLocal}}, l, nil
 	}

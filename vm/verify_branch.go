@@ -21,7 +21,20 @@ func compare(op uint8, narrow bool, a, b *value, taken bool) bool {
 		return refine(op, a, b)
 	}
 	x, y := a.low32(), b.low32()
-	return refine(op, &x, &y)
+	ok := refine(op, &x, &y)
+	keepLow(a, &x)
+	keepLow(b, &y)
+	return ok
+}
+
+// keepLow notes what a comparison of low halves showed of v.
+func keepLow(v, low *value) {
+	if v.fits32() {
+		v.umin, v.umax = max(v.umin, low.umin), min(v.umax, low.umax)
+		v.settle()
+	} else {
+		v.setLow(low.umin, low.umax)
+	}
 }
 
 // opClear is the negation of JmpSET.
@@ -157,10 +170,12 @@ func refineSigned32(op uint8, a, b *value) bool {
 
 // intersect32 narrows v, if its upper half is zero, to a low half that is s as a signed number.
 func intersect32(v, s *value) {
-	if !v.fits32() {
+	if s.smin < 0 && s.smax >= 0 {
 		return
 	}
-	if s.smin >= 0 || s.smax < 0 {
+	if !v.fits32() {
+		v.setLow(uint64(uint32(s.smin)), uint64(uint32(s.smax)))
+	} else {
 		v.umin = max(v.umin, uint64(uint32(s.smin)))
 		v.umax = min(v.umax, uint64(uint32(s.smax)))
 		v.settle()

@@ -7,6 +7,7 @@ type loop struct {
 	body    []int32 // blocks, the head included, in reverse postorder
 	in      []bool  // membership by block
 	parent  int32   // innermost loop around it, or -1
+	written uint16  // registers that its instructions write
 	trips   bound   // how often the head may be entered, per entry from outside
 }
 

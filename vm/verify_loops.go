@@ -47,35 +47,113 @@ type loopEdges struct {
 	latches []*absState // from inside
 }
 
-// boundLoops finds out for every loop how often its head is entered per entry from outside.
-func (a *analysis) boundLoops() {
+// boundLoops finds out for every loop how often its head is entered per entry from outside. It reports whether it
+// did for all.
+func (a *analysis) boundLoops() bool {
 	f := a.f
+	all := true
 	for i := range f.loops {
 		l := &f.loops[i]
+		l.trips = bound{}
 		if f.in[l.head] == nil {
 			l.trips.atMost(0)
 			continue
 		}
-		var e loopEdges
-		for _, p := range f.blocks[l.head].pred {
-			if f.in[p] == nil {
-				continue
-			}
-			_ = a.flow(p, func(t int32, s *absState) error {
-				if t == l.head && l.in[p] {
-					e.latches = append(e.latches, s.clone())
-				} else if t == l.head {
-					e.entries = append(e.entries, s.clone())
-				}
-				return nil
-			})
-		}
+		e := a.edges(l)
 		if len(e.latches) == 0 {
 			l.trips.atMost(1)
 			continue
 		}
-		a.boundByRange(l, &e)
-		a.boundByTests(l, &e)
+		a.boundByRange(l, e)
+		a.boundByTests(l, e)
+		all = all && l.trips.known && l.trips.n <= a.v.opt.Fuel
+	}
+	return all
+}
+
+// edges returns the states in which the loop's head is entered.
+func (a *analysis) edges(l *loop) *loopEdges {
+	f := a.f
+	e := &loopEdges{}
+	for _, p := range f.blocks[l.head].pred {
+		if f.in[p] == nil {
+			continue
+		}
+		_ = a.flow(p, func(t int32, s *absState) error {
+			if t == l.head && l.in[p] {
+				e.latches = append(e.latches, s.clone())
+			} else if t == l.head {
+				e.entries = append(e.entries, s.clone())
+			}
+			return nil
+		})
+	}
+	return e
+}
+
+// clamp is what the bound of a loop says about a location at its head.
+type clamp struct {
+	n      int // location
+	lo, hi uint64
+}
+
+// clampRounds is how often bounds of loops may serve to find others.
+const clampRounds = 3
+
+// clampLoops derives intervals from bounds: a location that moves by at most d in each of n rounds ends at most n*d
+// from where it began. It reports whether it found something new; the states are then to be computed again.
+func (a *analysis) clampLoops() bool {
+	f := a.f
+	found := false
+	for i := range f.loops {
+		l := &f.loops[i]
+		if !l.trips.known || l.trips.n == 0 || l.trips.n > roundsLimit || f.in[l.head] == nil {
+			continue
+		}
+		head := f.in[l.head]
+		phi := f.joinerOf(l.head).phi
+		e := a.edges(l)
+		for n := 0; n < numRegisters+len(head.cells); n++ {
+			h := head.loc(n)
+			lo, hi, w32, ok := progress(phi, n, e)
+			if h.t != scalar || !ok || w32 && !h.fits32() || lo < -math.MaxInt32 || hi > math.MaxInt32 {
+				continue
+			}
+			c, ok := l.span(n, lo, hi, w32, e)
+			if ok && (c.lo > h.umin || c.hi < h.umax) {
+				if f.clamps == nil {
+					f.clamps = make(map[int32][]clamp)
+				}
+				f.clamps[l.head] = append(f.clamps[l.head], c)
+				found = true
+			}
+		}
+	}
+	return found
+}
+
+// span computes the interval of location n at the head of the loop.
+func (l *loop) span(n int, lo, hi int64, w32 bool, e *loopEdges) (clamp, bool) {
+	c := clamp{n: n, lo: math.MaxUint64}
+	down, up := mulSat(uint64(-min(lo, 0)), l.trips.n-1), mulSat(uint64(max(hi, 0)), l.trips.n-1)
+	for _, s := range e.entries {
+		v := s.loc(n)
+		top := addSat(v.umax, up)
+		if v.t != scalar || v.umin < down || top == math.MaxUint64 || w32 && top > math.MaxUint32 {
+			return c, false
+		}
+		c.lo, c.hi = min(c.lo, v.umin-down), max(c.hi, top)
+	}
+	return c, c.lo <= c.hi
+}
+
+// clamp narrows a state that is about to enter block k by what the bounds of loops say.
+func (f *function) clamp(k int32, s *absState) {
+	for _, c := range f.clamps[k] {
+		if v := s.loc(c.n); v.t == scalar {
+			v.umin, v.umax = max(v.umin, c.lo), min(v.umax, c.hi)
+			v.settle()
+		}
 	}
 }
 
@@ -199,9 +277,15 @@ func (a *analysis) boundByTests(l *loop, e *loopEdges) {
 		if i.Source() == SrcX {
 			y = s.regs[i.Src]
 		}
-		t := test{op: stay, narrow: i.Class() == ClassJMP32, x: x, y: y}
+		t := test{op: stay, narrow: i.Class() == ClassJMP32, x: x, y: y, reg: -1}
+		if i.Source() == SrcX && l.written>>i.Src&1 == 0 {
+			t.reg = int(i.Src)
+		}
 		t.bound(a, l, e, phi)
-		t = test{op: mirrored(stay), narrow: t.narrow, x: y, y: x}
+		t = test{op: mirrored(stay), narrow: t.narrow, x: y, y: x, reg: -1}
+		if l.written>>i.Dst&1 == 0 {
+			t.reg = int(i.Dst)
+		}
 		t.bound(a, l, e, phi)
 	}
 	if l.trips.known {
@@ -280,6 +364,30 @@ type test struct {
 	op     uint8
 	narrow bool // compares low halves
 	x, y   value
+	reg    int // register that holds y and that nothing in the loop writes, or -1
+}
+
+// writtenIn returns the set of registers that instructions of the loop write.
+func (f *function) writtenIn(code []Instruction, l *loop) uint16 {
+	set := uint16(0)
+	for _, k := range l.body {
+		b := &f.blocks[k]
+		for s := b.start; s < b.end; s += code[s].Slots() {
+			switch i := code[s]; i.Class() {
+			case ClassALU, ClassALU64, ClassLD, ClassLDX:
+				set |= 1 << i.Dst
+			case ClassSTX:
+				if i.Mode() == ModeATOMIC {
+					set |= 1<<i.Src | 1<<R0
+				}
+			case ClassJMP:
+				if i.Op == OpCall {
+					set |= 1<<R0 | 1<<R1 | 1<<(R1+1) | 1<<(R1+2) | 1<<(R1+3) | 1<<R5
+				}
+			}
+		}
+	}
+	return set
 }
 
 // bound bounds the loop by the test if x is a location of the loop's head plus a constant that moves towards y, which
@@ -338,7 +446,7 @@ func addConst(v *value, c int64) value {
 // fixed reports whether y has the same value throughout the loop.
 func (t *test) fixed(f *function, l *loop) bool {
 	y := &t.y
-	if y.isConst() {
+	if y.isConst() || t.reg >= 0 {
 		return true
 	}
 	if y.sym == 0 || y.dlo != y.dhi || y.shl != shlNone || y.w32 {
@@ -365,6 +473,13 @@ func (f *function) blockOf(slot int) int32 {
 // or cell that holds the same symbol then tells.
 func (t *test) limit(s *absState) *value {
 	y := t.y
+	if t.reg >= 0 {
+		y = s.regs[t.reg]
+		y.umin, y.umax = max(y.umin, t.y.umin), min(y.umax, t.y.umax)
+		y.smin, y.smax = max(y.smin, t.y.smin), min(y.smax, t.y.smax)
+		y.settle()
+		return &y
+	}
 	for n := 0; n < numRegisters+len(s.cells); n++ {
 		v := s.loc(n)
 		if y.sym == 0 || v.sym != y.sym || !v.exact() {
@@ -485,9 +600,10 @@ func symbolic(x, y *value) (value, bool) {
 	return subValues(y, x), true
 }
 
-// roundsUntilEqual counts the rounds of a test for inequality: x must meet y exactly, so it must move by one.
+// roundsUntilEqual counts the rounds of a test for inequality: x must meet y exactly, so it must move by one, or by a
+// divisor of a distance that is known.
 func roundsUntilEqual(first, y *value, lo, hi int64, narrow bool) (uint64, bool) {
-	if lo != hi || lo != 1 && lo != -1 {
+	if lo != hi {
 		return 0, false
 	}
 	d := subValues(y, first)
@@ -497,7 +613,11 @@ func roundsUntilEqual(first, y *value, lo, hi int64, narrow bool) (uint64, bool)
 	if narrow {
 		d = d.low32()
 	}
-	return d.umax, d.umax <= roundsLimit
+	step := uint64(max(lo, -lo))
+	if step > 1 && (!d.isConst() || d.umax%step != 0) {
+		return 0, false
+	}
+	return d.umax / step, d.umax <= roundsLimit
 }
 
 // costs computes the bounds of all functions, callees first.

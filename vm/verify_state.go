@@ -101,6 +101,7 @@ func (f *function) scanFrame(code []Instruction) {
 type joiner struct {
 	phi        uint32 // first of the block's symbols: one per register, then one per cell
 	phis       uint32 // how many
+	head       bool   // of a loop: what changes in it gets the block's symbol at once
 	widen      bool
 	thresholds []uint64 // ascending
 }
@@ -108,9 +109,19 @@ type joiner struct {
 // into merges src into dst and reports whether dst changed.
 func (j *joiner) into(dst, src *absState) bool {
 	changed := false
+	var caps [numRegisters]value
 	for r := range dst.regs {
-		if j.value(&dst.regs[r], &src.regs[r], j.phi+uint32(r)) {
+		caps[r] = commonCap(dst, src, &dst.regs[r], &src.regs[r])
+	}
+	for r := range dst.regs {
+		d := &dst.regs[r]
+		sym, at := d.capSym, d.capAt
+		if j.value(d, &src.regs[r], j.phi+uint32(r)) {
 			changed = true
+		}
+		if c := &caps[r]; d.t == scalar {
+			d.capSym, d.cap32, d.capAt = c.capSym, c.cap32, c.capAt
+			changed = changed || sym != 0 && (d.capSym != sym || d.capAt != at)
 		}
 	}
 	for c := range dst.cells {
@@ -129,14 +140,20 @@ func (j *joiner) into(dst, src *absState) bool {
 // entry there.
 func (j *joiner) forget(s *absState) {
 	for r := range s.regs {
-		if v := &s.regs[r]; v.sym-j.phi < j.phis && v.sym >= j.phi {
+		v := &s.regs[r]
+		if v.sym-j.phi < j.phis && v.sym >= j.phi {
 			v.dropSym()
+		}
+		if v.capSym-j.phi < j.phis && v.capSym >= j.phi {
+			v.dropCap()
 		}
 	}
 	for c := range s.cells {
-		if v := &s.cells[c].value; v.sym-j.phi < j.phis && v.sym >= j.phi {
+		v := &s.cells[c].value
+		if v.sym-j.phi < j.phis && v.sym >= j.phi {
 			v.dropSym()
 		}
+		v.dropCap() // relations of spilled values to others are not followed
 	}
 }
 
@@ -158,6 +175,55 @@ func (j *joiner) nameValue(v *value, n uint32) {
 
 func (v *value) dropSym() {
 	v.sym, v.dlo, v.dhi, v.shl, v.w32 = 0, 0, 0, shlNone, false
+}
+
+func (v *value) dropCap() { v.capSym, v.cap32, v.capAt = 0, false, 0 }
+
+// commonCap finds out whether the values of a register in two states that meet are both the smaller of one number
+// and one constant, as after
+//
+//	if (n > 1500) n = 1500
+//
+// and returns a value with just that.
+func commonCap(dst, src *absState, a, b *value) value {
+	if a.t != scalar || b.t != scalar {
+		return value{}
+	}
+	var c value
+	switch {
+	case a.capSym != 0:
+		c.capSym, c.cap32, c.capAt = a.capSym, a.cap32, a.capAt
+	case b.capSym != 0:
+		c.capSym, c.cap32, c.capAt = b.capSym, b.cap32, b.capAt
+	case b.isConst() && a.exact32():
+		c.capSym, c.cap32, c.capAt = a.sym, a.w32, b.umin
+	case a.isConst() && b.exact32():
+		c.capSym, c.cap32, c.capAt = b.sym, b.w32, a.umin
+	default:
+		return c
+	}
+	if !dst.capped(a, &c) || !src.capped(b, &c) {
+		return value{}
+	}
+	return c
+}
+
+// capped reports whether v is the smaller of c.capAt and the value of c.capSym.
+func (s *absState) capped(v, c *value) bool {
+	switch {
+	case v.capSym == c.capSym && v.cap32 == c.cap32 && v.capAt == c.capAt:
+		return true
+	case v.exact32() && v.sym == c.capSym && v.w32 == c.cap32:
+		return v.umax <= c.capAt
+	case !v.isConst() || v.umin != c.capAt:
+		return false
+	}
+	for r := range s.regs {
+		if h := &s.regs[r]; h.exact32() && h.sym == c.capSym && h.w32 == c.cap32 && h.umin >= c.capAt {
+			return true
+		}
+	}
+	return false
 }
 
 func (j *joiner) cell(a, b *cell, phi uint32) bool {
@@ -224,15 +290,21 @@ func (j *joiner) value(a, b *value, phi uint32) bool {
 
 func (j *joiner) scalar(a, b *value, phi uint32) bool {
 	was := *a
+	a.dropCap()
+	was.dropCap()
 	switch {
 	case a.sym == phi:
 	case a.sym == 0 || a.sym != b.sym || a.shl != b.shl:
 		a.dropSym()
-	case j.widen && (b.dlo < a.dlo || b.dhi > a.dhi):
+	case (j.widen || j.head) && (b.dlo < a.dlo || b.dhi > a.dhi):
 		a.dropSym()
 	default:
 		a.dlo, a.dhi = min(a.dlo, b.dlo), max(a.dhi, b.dhi)
 		a.w32 = a.w32 || b.w32
+	}
+	a.lowMin, a.lowCut = joinLow(a, b)
+	if j.widen && (a.lowMin < was.lowMin || a.lowCut < was.lowCut) {
+		a.lowMin, a.lowCut = 0, 0
 	}
 	if b.umin < a.umin {
 		a.umin = j.below(b.umin)
@@ -247,6 +319,19 @@ func (j *joiner) scalar(a, b *value, phi uint32) bool {
 		a.smax = j.signedAbove(b.smax)
 	}
 	return *a != was
+}
+
+// joinLow merges what is known of low halves.
+func joinLow(a, b *value) (lowMin, lowCut uint32) {
+	switch {
+	case a.fits32() && b.fits32():
+		return 0, 0
+	case a.fits32():
+		return min(uint32(a.umin), b.lowMin), min(math.MaxUint32-uint32(a.umax), b.lowCut)
+	case b.fits32():
+		return min(a.lowMin, uint32(b.umin)), min(a.lowCut, math.MaxUint32-uint32(b.umax))
+	}
+	return min(a.lowMin, b.lowMin), min(a.lowCut, b.lowCut)
 }
 
 func (j *joiner) below(x uint64) uint64 {

@@ -87,7 +87,19 @@ func (a *analysis) define(s *absState, slot int, r uint8, v value) {
 		s.kill(sym)
 		v.sym, v.dlo, v.dhi, v.shl, v.w32 = sym, 0, 0, shlNone, false
 	}
+	if v.w32 {
+		s.tighten(&v)
+	}
 	s.regs[r] = v
+}
+
+// tighten narrows v by what is known of registers with the same symbol.
+func (s *absState) tighten(v *value) {
+	for r := range s.regs {
+		if h := &s.regs[r]; h.t == scalar && h.sym == v.sym {
+			_ = v.narrowBy(h)
+		}
+	}
 }
 
 // kill removes a symbol that is about to get a new meaning.
@@ -96,10 +108,16 @@ func (s *absState) kill(sym uint32) {
 		if s.regs[r].sym == sym {
 			s.regs[r].dropSym()
 		}
+		if s.regs[r].capSym == sym {
+			s.regs[r].dropCap()
+		}
 	}
 	for c := range s.cells {
 		if s.cells[c].sym == sym {
 			s.cells[c].dropSym()
+		}
+		if s.cells[c].capSym == sym {
+			s.cells[c].dropCap()
 		}
 	}
 }

@@ -26,6 +26,8 @@ type function struct {
 	exits bool
 	bound bound
 
+	clamps map[int32][]clamp // by head of a loop
+
 	need    uint64 // view slots that its field accesses rely on
 	uses    uses   // what of the host it uses
 	mayFree bool   // it or a callee calls a host function that may free
@@ -249,6 +251,9 @@ func (v *verifier) structure(f *function) error {
 	}
 	if !f.dominators(v.steps(f)) || !f.findLoops() {
 		return v.errAt(f, f.start, "the function's flow of control is too complex to verify; split it")
+	}
+	for i := range f.loops {
+		f.loops[i].written = f.writtenIn(code, &f.loops[i])
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ func (f *function) symOf(slot int) uint32 { return symSlots + uint32(slot-f.star
 // joinerOf returns the joiner for block k.
 func (f *function) joinerOf(k int32) joiner {
 	n := uint32(numRegisters + len(f.frame.regions))
-	return joiner{phi: symSlots + uint32(f.end-f.start) + uint32(k)*n, phis: n}
+	return joiner{phi: symSlots + uint32(f.end-f.start) + uint32(k)*n, phis: n, head: f.blocks[k].head}
 }
 
 // phiBlock returns the block whose entry defines the symbol, or -1.
@@ -86,13 +86,14 @@ func (v *verifier) analyse(final bool) error {
 		if err := a.settle(); err != nil {
 			return err
 		}
+		for round := 0; final && !a.boundLoops() && round < clampRounds && a.clampLoops(); round++ {
+			if err := a.settle(); err != nil {
+				return err
+			}
+		}
 		a.final = final
 		if err := a.conclude(); err != nil {
 			return err
-		}
-		if final {
-			a.final = false
-			a.boundLoops()
 		}
 	}
 	return nil
@@ -134,6 +135,7 @@ func (a *analysis) settle() error {
 	if f.blocks[0].head {
 		j := f.joinerOf(0)
 		j.name(f.in[0])
+		f.nameWritten(0, f.in[0], j.phi)
 	}
 	a.dirty[0] = true
 	if err := a.grow(); err != nil {
@@ -193,10 +195,12 @@ func (a *analysis) merge(t int32, s *absState) bool {
 	}
 	j := f.joinerOf(t)
 	j.forget(s)
+	f.clamp(t, s)
 	if f.in[t] == nil {
 		f.set(t, s)
 		if b.head {
 			j.name(f.in[t])
+			f.nameWritten(t, f.in[t], j.phi)
 		}
 		return true
 	}
@@ -212,6 +216,22 @@ func (a *analysis) merge(t int32, s *absState) bool {
 		j.name(f.in[t])
 	}
 	return changed
+}
+
+// nameWritten gives the registers that a loop writes the symbols of its head from the start, so that what its body
+// finds out about them is not tied to what they were before.
+func (f *function) nameWritten(k int32, s *absState, phi uint32) {
+	for i := range f.loops {
+		if f.loops[i].head != k {
+			continue
+		}
+		for r := range s.regs {
+			if v := &s.regs[r]; f.loops[i].written>>r&1 != 0 && v.t == scalar {
+				v.dropSym()
+				v.sym = phi + uint32(r)
+			}
+		}
+	}
 }
 
 func (f *function) set(k int32, s *absState) {
@@ -251,6 +271,7 @@ func (a *analysis) narrow() bool {
 			j := f.joinerOf(t)
 			if len(f.blocks[t].pred) > 1 || t == 0 {
 				j.forget(s)
+				f.clamp(t, s)
 			}
 			if next[t] == nil {
 				next[t] = s.clone()
@@ -470,34 +491,49 @@ func sameOutcome(op uint8, x *value, taken bool) bool {
 	return !taken
 }
 
-// spread narrows the values that differ from v by a constant.
+// spread narrows the values that are tied to v.
 func (s *absState) spread(v *value) bool {
-	if !v.exact() {
+	if v.sym == 0 || v.shl != shlNone {
 		return true
 	}
 	base := *v
-	narrow := func(o *value) bool {
-		if o.sym != base.sym || !o.exact() {
-			return true
-		}
-		d := constant(uint64(o.dlo - base.dlo))
-		n := addValues(&base, &d)
-		o.umin, o.umax = max(o.umin, n.umin), min(o.umax, n.umax)
-		o.smin, o.smax = max(o.smin, n.smin), min(o.smax, n.smax)
-		o.settle()
-		return !o.empty()
-	}
 	for r := range s.regs {
-		if s.regs[r].sym == base.sym && !narrow(&s.regs[r]) {
+		if o := &s.regs[r]; o.t == scalar && (o.sym == base.sym || o.capSym == base.sym) && !o.narrowBy(&base) {
 			return false
 		}
 	}
 	for c := range s.cells {
-		if s.cells[c].sym == base.sym && !narrow(&s.cells[c].value) {
+		if o := &s.cells[c].value; o.t == scalar && (o.sym == base.sym || o.capSym == base.sym) && !o.narrowBy(&base) {
 			return false
 		}
 	}
 	return true
+}
+
+// narrowBy narrows o by what is known of v, which has the same symbol or is the symbol of o's clamp. It reports false
+// if no value is left.
+func (o *value) narrowBy(v *value) bool {
+	if o.capSym == v.sym && o.cap32 == v.w32 && v.exact32() {
+		o.umin, o.umax = max(o.umin, min(v.umin, o.capAt)), min(o.umax, v.umax)
+		o.settle()
+	}
+	if o.sym != v.sym || o.dlo != o.dhi || v.dlo != v.dhi || o.shl != shlNone || v.shl != shlNone {
+		return !o.empty()
+	}
+	d := constant(uint64(o.dlo - v.dlo))
+	n := addValues(v, &d)
+	if o.w32 || v.w32 {
+		if !o.fits32() || !v.fits32() {
+			return !o.empty()
+		}
+		n = n.range32IfWide()
+	}
+	o.umin, o.umax = max(o.umin, n.umin), min(o.umax, n.umax)
+	if !o.w32 && !v.w32 {
+		o.smin, o.smax = max(o.smin, n.smin), min(o.smax, n.smax)
+	}
+	o.settle()
+	return !o.empty()
 }
 
 // assumeHandle narrows s by a comparison of a handle with 0 or another handle.
@@ -563,6 +599,7 @@ func (a *analysis) covered(t int32, s *absState) error {
 	j := f.joinerOf(t)
 	if len(f.blocks[t].pred) > 1 || t == 0 {
 		j.forget(s)
+		f.clamp(t, s)
 	}
 	if f.in[t] != nil {
 		c := f.in[t].clone()

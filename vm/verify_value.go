@@ -32,9 +32,17 @@ type value struct {
 	sym      uint32
 	dlo, dhi int64
 
+	// capSym, if not 0, says that the scalar is the smaller of capAt and the symbol's value (its low half if cap32):
+	// what a clamp leaves behind.
+	capSym uint32
+	cap32  bool
+	capAt  uint64
+
 	// A scalar lies in both intervals.
 	umin, umax uint64
 	smin, smax int64
+	// If the upper half is not known to be zero, the lower one is in [lowMin, MaxUint32-lowCut].
+	lowMin, lowCut uint32
 }
 
 // What scalars were shifted left by 32.
@@ -42,6 +50,7 @@ const (
 	shlNone     = iota
 	shlUnsigned // a number below 2^32
 	shlSigned   // a number in [-2^31, 2^31)
+	shlLow      // any number, of which the low half is left
 )
 
 // symFrame is the symbol of r10. The symbols of arguments, instructions and joins follow (see function).
@@ -77,6 +86,11 @@ func (v *value) exact() bool {
 	return v.t == scalar && v.sym != 0 && v.shl == shlNone && !v.w32 && v.dlo == v.dhi
 }
 
+// exact32 reports whether v, or its low half if w32, is its symbol's without an addition.
+func (v *value) exact32() bool {
+	return v.t == scalar && v.sym != 0 && v.shl == shlNone && v.dlo == 0 && v.dhi == 0 && (!v.w32 || v.fits32())
+}
+
 // empty reports whether no integer is in both intervals: the way here is impossible.
 func (v *value) empty() bool { return v.t == scalar && (v.umin > v.umax || v.smin > v.smax) }
 
@@ -108,7 +122,27 @@ func (v *value) low32() value {
 	return r
 }
 
+// range32IfWide is the interval of the low half.
+func (v *value) range32IfWide() value {
+	if v.fits32() {
+		return *v
+	}
+	return v.range32()
+}
+
 func (v *value) range32() value {
+	r := v.wideRange32()
+	r.umin, r.umax = max(r.umin, uint64(v.lowMin)), min(r.umax, uint64(math.MaxUint32-v.lowCut))
+	r.settle()
+	return r
+}
+
+// setLow narrows the low half to an interval.
+func (v *value) setLow(lo, hi uint64) {
+	v.lowMin, v.lowCut = max(v.lowMin, uint32(lo)), max(v.lowCut, uint32(math.MaxUint32-hi))
+}
+
+func (v *value) wideRange32() value {
 	if v.umax-v.umin <= math.MaxUint32 && uint32(v.umin) <= uint32(v.umax) {
 		return scalarRange(uint64(uint32(v.umin)), uint64(uint32(v.umax)))
 	}
@@ -153,6 +187,9 @@ func (v *value) moveDelta(from *value, lo, hi int64) {
 // deltaLimit bounds deltas so that sums of them cannot overflow.
 const deltaLimit = 1 << 40
 
+// small reports whether v can be part of a delta.
+func (v *value) small() bool { return v.smin >= -deltaLimit && v.smax <= deltaLimit }
+
 // addValues is 64-bit addition.
 func addValues(a, b *value) value {
 	r := value{t: scalar, smin: math.MinInt64, smax: math.MaxInt64, umax: math.MaxUint64}
@@ -166,9 +203,9 @@ func addValues(a, b *value) value {
 	}
 	r.settle()
 	switch {
-	case a.sym != 0 && b.smin >= -deltaLimit && b.smax <= deltaLimit:
+	case a.sym != 0 && b.small() && !(b.sym != 0 && a.small() && b.smax-b.smin > a.smax-a.smin):
 		r.moveDelta(a, b.smin, b.smax)
-	case b.sym != 0 && a.smin >= -deltaLimit && a.smax <= deltaLimit:
+	case b.sym != 0 && a.small():
 		r.moveDelta(b, a.smin, a.smax)
 	}
 	return r
@@ -188,11 +225,15 @@ func subValues(a, b *value) value {
 	if c1 == c2 {
 		r.umin, r.umax = lo, hi
 	}
+	if b.capSym != 0 && b.capSym == a.sym && b.cap32 == a.w32 && a.exact32() {
+		// The subtrahend is at most a.
+		r.umin, r.umax = a.umin-min(a.umin, b.capAt), a.umax-min(a.umax, b.capAt)
+	}
 	if b.smin != math.MinInt64 && !addOverflows(a.smin, -b.smax) && !addOverflows(a.smax, -b.smin) {
 		r.smin, r.smax = a.smin-b.smax, a.smax-b.smin
 	}
 	r.settle()
-	if a.sym != 0 && b.smin >= -deltaLimit && b.smax <= deltaLimit {
+	if a.sym != 0 && b.small() {
 		r.moveDelta(a, -b.smax, -b.smin)
 	}
 	return r
@@ -294,6 +335,9 @@ func xorValues(a, b *value) value {
 
 func lshValues(a, b *value, width uint64) value {
 	if !b.isConst() {
+		if b.umax < width && bits.LeadingZeros64(a.umax) >= int(b.umax) {
+			return scalarRange(a.umin<<b.umin, a.umax<<b.umax)
+		}
 		return anyScalar()
 	}
 	n := b.umin & (width - 1)
@@ -314,20 +358,29 @@ func lshValues(a, b *value, width uint64) value {
 		}
 		return r
 	}
-	return anyScalar()
+	r := anyScalar()
+	if n == 32 && width == 64 {
+		r.keepShifted(a, shlLow)
+	}
+	return r
 }
 
 // keepShifted notes that v is a << 32.
 func (v *value) keepShifted(a *value, how uint8) {
-	if a.sym != 0 && a.shl == shlNone && !a.w32 {
+	if a.w32 {
+		how = shlLow
+	}
+	if a.sym != 0 && a.shl == shlNone {
 		v.sym, v.dlo, v.dhi, v.shl = a.sym, a.dlo, a.dhi, how
 	}
 }
 
 // unshift takes back the shift of a, if a right shift of the given kind did.
 func (v *value) unshift(a *value, how uint8) {
-	if a.shl == how || a.shl != shlNone && a.smin >= 0 {
+	if a.shl == how || (a.shl == shlUnsigned || a.shl == shlSigned) && a.smin >= 0 {
 		v.sym, v.dlo, v.dhi = a.sym, a.dlo, a.dhi
+	} else if a.shl == shlLow && how == shlUnsigned {
+		v.sym, v.dlo, v.dhi, v.w32 = a.sym, a.dlo, a.dhi, true
 	}
 }
 
