@@ -1,7 +1,6 @@
 package vm
 
 import (
-	"fmt"
 	"testing"
 	"time"
 	"unsafe"
@@ -62,12 +61,14 @@ func benchPath() hostPath {
 
 func benchCtx() hostCtx { return hostCtx{acked: 2400, ackDelay: 1000, maxAckDelay: 25000} }
 
-func (p *benchProgram) run() uint64 {
-	v, err := p.in.Run(p.prog, &p.call)
-	if err != nil {
-		panic(err)
+func (p *benchProgram) run(n int) {
+	for range n {
+		v, err := p.in.Run(p.prog, &p.call)
+		if err != nil {
+			panic(err)
+		}
+		benchSink += v
 	}
-	return v
 }
 
 var benchSink uint64
@@ -78,7 +79,7 @@ func BenchmarkEnter(b *testing.B) {
 		b.Run(e, func(b *testing.B) {
 			p := newBenchProgram(b, e, loadTestdata(b, "empty"), "test/empty")
 			b.ReportAllocs()
-			b.ReportMetric(best(b, func() { benchSink += p.run() }), "best-ns/run")
+			b.ReportMetric(best(b, p.run), "best-ns/run")
 		})
 	}
 }
@@ -89,7 +90,7 @@ func BenchmarkHostCall(b *testing.B) {
 		b.Run(e, func(b *testing.B) {
 			p := newBenchProgram(b, e, loadTestdata(b, "host10"), "test/host10")
 			b.ReportAllocs()
-			b.ReportMetric(best(b, func() { benchSink += p.run() })/10, "best-ns/call")
+			b.ReportMetric(best(b, p.run)/10, "best-ns/call")
 		})
 	}
 }
@@ -111,7 +112,7 @@ func BenchmarkFieldRead(b *testing.B) {
 	for _, e := range benchEngines(b) {
 		b.Run(e, func(b *testing.B) {
 			p := newBenchProgram(b, e, o, "test/fields")
-			b.ReportMetric(best(b, func() { benchSink += p.run() })/reads, "best-ns/read")
+			b.ReportMetric(best(b, p.run)/reads, "best-ns/read")
 		})
 	}
 }
@@ -119,12 +120,12 @@ func BenchmarkFieldRead(b *testing.B) {
 // A batch is some 20 microseconds of calls. The fastest one is what other load on the machine disturbs least; all
 // figures that the benchmarks report as "best" are of it.
 type batch struct {
-	f    func()
+	f    func(n int) // n calls
 	n    int
 	best float64 // nanoseconds per call
 }
 
-func newBatch(f func()) *batch {
+func newBatch(f func(int)) *batch {
 	p := &batch{f: f, n: 1}
 	p.run()
 	p.n = max(1, int(20_000/p.best))
@@ -135,9 +136,7 @@ func newBatch(f func()) *batch {
 
 func (p *batch) run() {
 	start := time.Now()
-	for range p.n {
-		p.f()
-	}
+	p.f(p.n)
 	took := float64(max(time.Since(start), 1)) / float64(p.n)
 	if p.best == 0 || took < p.best {
 		p.best = took
@@ -145,7 +144,7 @@ func (p *batch) run() {
 }
 
 // best measures f.
-func best(b *testing.B, f func()) float64 {
+func best(b *testing.B, f func(int)) float64 {
 	p := newBatch(f)
 	for b.Loop() {
 		p.run()
@@ -169,8 +168,12 @@ func BenchmarkAgainstGo(b *testing.B) {
 			b.Run(tc.object+"/"+e, func(b *testing.B) {
 				p := newBenchProgram(b, e, loadTestdata(b, tc.object), tc.section)
 				ctx, path := benchCtx(), benchPath()
-				program := newBatch(func() { benchSink += p.run() })
-				native := newBatch(func() { benchSink += tc.native(&ctx, &path) })
+				program := newBatch(p.run)
+				native := newBatch(func(n int) {
+					for range n {
+						benchSink += tc.native(&ctx, &path)
+					}
+				})
 				for b.Loop() {
 					program.run()
 					native.run()
@@ -262,32 +265,4 @@ func goMemory(*hostCtx, *hostPath) uint64 {
 		goTable[k] = v + uint64(i)
 	}
 	return s
-}
-
-// BenchmarkCompile: verification, lowering and, with the compiler, machine code in executable memory, of a program of
-// about a thousand instructions.
-func BenchmarkCompile(b *testing.B) {
-	code := []Instruction{{Op: OpMov64Imm}}
-	for i := range 250 {
-		slot := int16(-8 * (i%32 + 1))
-		code = append(code,
-			Instruction{Op: ClassSTX | ModeMEM | SizeDW, Dst: R10, Src: 0, Off: slot},
-			Instruction{Op: ClassLDX | ModeMEM | SizeDW, Dst: 3, Src: R10, Off: slot},
-			Instruction{Op: ClassALU64 | ALUAdd | SrcX, Dst: 0, Src: 3},
-			Instruction{Op: ClassJMP | JmpEQ | SrcK, Dst: 3, Imm: int32(i)})
-	}
-	code = append(code, Instruction{Op: OpExit})
-	o := Raw("large", code)
-	for _, e := range benchEngines(b) {
-		b.Run(fmt.Sprintf("%d/%s", len(code), e), func(b *testing.B) {
-			t := best(b, func() {
-				m, err := Compile(o, testEnv(), Options{Engine: e})
-				if err != nil {
-					b.Fatal(err)
-				}
-				m.Release()
-			})
-			b.ReportMetric(t/float64(len(code))*100, "best-ns/100insns")
-		})
-	}
 }

@@ -139,3 +139,33 @@ func TestFuelAtSliceBoundaries(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkMachineCode: from lowered code to machine code in executable memory, for a program of about a thousand
+// instructions.
+func BenchmarkMachineCode(b *testing.B) {
+	code := []Instruction{{Op: OpMov64Imm}}
+	for i := range 250 {
+		slot := int16(-8 * (i%32 + 1))
+		code = append(code,
+			Instruction{Op: ClassSTX | ModeMEM | SizeDW, Dst: R10, Src: 0, Off: slot},
+			Instruction{Op: ClassLDX | ModeMEM | SizeDW, Dst: 3, Src: R10, Off: slot},
+			Instruction{Op: ClassALU64 | ALUAdd | SrcX, Dst: 0, Src: 3},
+			Instruction{Op: ClassJMP | JmpEQ | SrcK, Dst: 3, Imm: int32(i)})
+	}
+	code = append(code, Instruction{Op: OpExit})
+	m, err := Compile(Raw("large", code), testEnv(), Options{Engine: "interp"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.Release()
+	t := best(b, func(n int) {
+		for range n {
+			e, err := compileJIT(m, []int32{m.programs[0].entry})
+			if err != nil {
+				b.Skip(err)
+			}
+			e.close()
+		}
+	})
+	b.ReportMetric(t/float64(len(code))*100, "best-ns/100insns")
+}
