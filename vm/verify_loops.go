@@ -219,8 +219,19 @@ func (l *loop) unsignedRange(h *value, n int, lo, hi int64, w32 bool, e *loopEdg
 	if hi < 0 {
 		step = uint64(-hi)
 	}
-	l.trips.atMost(addSat((h.umax-h.umin)/step, 1))
+	l.within((h.umax - h.umin) / step)
 }
+
+// within bounds the loop by the number of times that a location can move, if that is of use.
+func (l *loop) within(moves uint64) {
+	if moves > roundsLimit {
+		l.note(tooFar)
+		return
+	}
+	l.trips.atMost(moves + 1)
+}
+
+const tooFar = "its limit may be too far away; clamp it before the loop"
 
 func (l *loop) signedRange(h *value, n int, lo, hi int64, e *loopEdges) {
 	for _, s := range e.latches {
@@ -236,7 +247,7 @@ func (l *loop) signedRange(h *value, n int, lo, hi int64, e *loopEdges) {
 	if hi < 0 {
 		step = uint64(-hi)
 	}
-	l.trips.atMost(addSat(uint64(h.smax-h.smin)/step, 1))
+	l.within(uint64(h.smax-h.smin) / step)
 }
 
 // boundByTests uses tests that every round makes and that end the loop.
@@ -423,7 +434,7 @@ func (t *test) bound(a *analysis, l *loop, e *loopEdges, phi uint32) {
 		first := addConst(s.loc(n), t.x.dlo)
 		r, ok := t.rounds(&first, t.limit(s), lo, hi, narrow)
 		if !ok {
-			l.note("its limit may be too far away; clamp it before the loop")
+			l.note(tooFar)
 			return
 		}
 		total = max(total, r)

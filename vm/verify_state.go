@@ -189,23 +189,27 @@ func commonCap(dst, src *absState, a, b *value) value {
 	if a.t != scalar || b.t != scalar {
 		return value{}
 	}
-	var c value
-	switch {
-	case a.capSym != 0:
-		c.capSym, c.cap32, c.capAt = a.capSym, a.cap32, a.capAt
-	case b.capSym != 0:
-		c.capSym, c.cap32, c.capAt = b.capSym, b.cap32, b.capAt
-	case b.isConst() && a.exact32():
-		c.capSym, c.cap32, c.capAt = a.sym, a.w32, b.umin
-	case a.isConst() && b.exact32():
-		c.capSym, c.cap32, c.capAt = b.sym, b.w32, a.umin
-	default:
+	both := func(sym uint32, low bool, at uint64) (value, bool) {
+		c := value{capSym: sym, cap32: low, capAt: at}
+		return c, sym != 0 && dst.capped(a, &c) && src.capped(b, &c)
+	}
+	if b.isConst() && a.exact32() {
+		if c, ok := both(a.sym, a.w32, b.umin); ok {
+			return c
+		}
+	}
+	if a.isConst() && b.exact32() {
+		if c, ok := both(b.sym, b.w32, a.umin); ok {
+			return c
+		}
+	}
+	if c, ok := both(a.capSym, a.cap32, a.capAt); ok {
 		return c
 	}
-	if !dst.capped(a, &c) || !src.capped(b, &c) {
-		return value{}
+	if c, ok := both(b.capSym, b.cap32, b.capAt); ok {
+		return c
 	}
-	return c
+	return value{}
 }
 
 // capped reports whether v is the smaller of c.capAt and the value of c.capSym.

@@ -41,6 +41,7 @@ type analysis struct {
 	thresholds []uint64
 	current    absState // of the block being run
 	other      absState // of its second edge
+	covering   absState // scratch of covered
 }
 
 func (a *analysis) fact(slot int) *fact {

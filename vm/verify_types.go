@@ -602,8 +602,8 @@ func (a *analysis) covered(t int32, s *absState) error {
 		f.clamp(t, s)
 	}
 	if f.in[t] != nil {
-		c := f.in[t].clone()
-		if !j.into(c, s) {
+		a.covering.copyFrom(f.in[t])
+		if !j.into(&a.covering, s) {
 			return nil
 		}
 	}

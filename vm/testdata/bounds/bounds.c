@@ -157,7 +157,7 @@ SEC("proved/step_of_4") u64 step_of_4(u8 *p, u64 n)
 	return s;
 }
 
-SEC("hard/chunks") u64 chunks(u8 *p, u64 n)
+SEC("proved/chunks") u64 chunks(u8 *p, u64 n)
 {
 	u64 s = 0;
 	if (n > MAX)
@@ -216,7 +216,7 @@ SEC("proved/search") u64 search(u8 *p, u64 n)
 	return -1;
 }
 
-SEC("hard/insertion_sort") u64 insertion_sort(u8 *p, u64 n)
+SEC("proved/insertion_sort") u64 insertion_sort(u8 *p, u64 n)
 {
 	for (int i = 1; i < 32; i++) {
 		u64 x = table[i];
