@@ -19,9 +19,6 @@ type AttachOptions struct {
 	// Detached is told when the plugin is no longer attached: on request, after a
 	// fault, at the end of the connection.
 	Detached func(in *Instance)
-	// Budget bounds the fuel that pluglets of the connection spend together; see
-	// Budget. nil leaves only the bound per call.
-	Budget *int64
 }
 
 // Attach attaches a plugin to a connection, or nothing of it. It is called by
@@ -59,7 +56,7 @@ func (in *Instance) prepare(opt AttachOptions) error {
 	if err != nil {
 		return err
 	}
-	if in.vm, err = in.plugin.module.NewInstance(m.Heap, opt.Budget); err != nil {
+	if in.vm, err = in.plugin.module.NewInstance(m.Heap, &in.hub.budget); err != nil {
 		return &AttachError{Plugin: m.Name, Err: err}
 	}
 	start, size := in.vm.Heap()

@@ -93,6 +93,7 @@ type frame struct {
 	staging [maxMembers]uint64
 	views   [vm.FirstDynamicSlot - 1]unsafe.Pointer // slot n is views[n-1]
 	vmCall  vm.Call
+	trial   *trialCall // the arguments are made up
 }
 
 // maxMembers bounds the members of a context.

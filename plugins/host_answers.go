@@ -29,6 +29,10 @@ var answerFunctions = []Function{
 		Name: "pq_native", Group: "answers", C: "void pq_native(void)", Effect: vm.Mutate, Free: true, mayFree: true, result: nothing, cost: 64,
 		Doc: "Runs the native body of the operation now and makes its answer the context's results, to be adjusted. It runs once: asking again restores its answer.",
 		run: func(h *frame, _ *[5]uint64) (uint64, error) {
+			if h.trial != nil {
+				h.trial.native(h)
+				return 0, nil
+			}
 			h.call.Native()
 			h.p.loadResults(h)
 			return 0, nil

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/pquic-go/pquic/core"
+	"github.com/pquic-go/pquic/core/mono"
 	"github.com/pquic-go/pquic/protoops"
 )
 
@@ -21,6 +22,9 @@ type hub struct {
 	handlers   int // numbers the operations that handlers are the bodies of
 
 	closed, told bool // the connection is, everybody has been
+
+	budget int64     // fuel that all plugins may still spend at this instant
+	at     mono.Time // the instant
 }
 
 // An event is one of the engine's on which plugins act.
@@ -42,6 +46,17 @@ func hubOf(c *core.Conn) *hub {
 		}
 	}
 	return nil
+}
+
+// eventFuel is what the pluglets of one connection may spend together while the
+// engine handles what happens at one instant: its batch of packets and timers.
+const eventFuel = 2 << 20
+
+// refill renews the budget when time has passed.
+func (h *hub) refill(now mono.Time) {
+	if now != h.at {
+		h.at, h.budget = now, eventFuel
+	}
 }
 
 // hubEnd runs when the state of the connection changes.
@@ -78,7 +93,7 @@ func attachHub(c *core.Conn) (*hub, error) {
 	if h := hubOf(c); h != nil {
 		return h, nil
 	}
-	h := &hub{conn: c}
+	h := &hub{conn: c, budget: eventFuel, at: c.Now()}
 	post := func(name string, f protoops.Pluglet) protoops.Binding {
 		return protoops.Binding{Key: protoops.Plain(name), Anchor: protoops.Post, Pluglet: f}
 	}

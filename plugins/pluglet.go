@@ -32,6 +32,7 @@ func (p *pluglet) Run(c *protoops.Call) error {
 	if p.event != nil {
 		src = p.event.call
 	}
+	in.hub.refill(in.conn.Now())
 	h, err := in.enter()
 	if err != nil {
 		return err

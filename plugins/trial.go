@@ -46,7 +46,7 @@ func NewTrial(p *Plugin, opt AttachOptions) (*Trial, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &hub{conn: c}
+	h := &hub{conn: c, budget: 1 << 62, at: c.Now()}
 	h.attachment, err = core.Operations.Attach(c, &protoops.Plugin{Name: trialOp, Bindings: []protoops.Binding{
 		{Key: protoops.Plain(trialOp), Anchor: protoops.Extern, Pluglet: protoops.PlugletFunc(func(c *protoops.Call) error { return t.body(c) })},
 	}})
@@ -84,7 +84,8 @@ type TrialValue struct {
 
 // Run runs the pluglet of a section, or the function of that name. Values are
 // given as MEMBER=NUMBER, OBJECT.FIELD=NUMBER, or BYTES=@hex for a member that
-// is bytes. What is not given is zero. repeat runs it more than once, to measure.
+// is bytes. What is not given is zero. A result is what the native body answers
+// if the pluglet asks it. repeat runs it more than once, to measure.
 func (t *Trial) Run(section string, values []string, repeat int) (*TrialResult, time.Duration, error) {
 	g := t.plugin.program(section)
 	if g == nil {
@@ -260,10 +261,19 @@ func storeAt(p unsafe.Pointer, size uint8, v uint64) {
 	copy(unsafe.Slice((*byte)(p), size), b[:size])
 }
 
+// native answers for the native body, with the results that were given.
+func (s *trialCall) native(h *frame) {
+	for _, a := range s.p.use.answers {
+		var b [8]byte
+		copy(b[:], unsafe.Slice((*byte)(unsafe.Add(s.results, s.p.context.Info.Results[a.index].Offset)), a.size))
+		h.staging[a.member] = binary.NativeEndian.Uint64(b[:])
+	}
+}
+
 // call runs the pluglet once, in the stead of operation c.
 func (s *trialCall) call(h *frame, c *protoops.Call) error {
 	p, u := s.p, &s.p.use
-	h.p, h.call, h.src = p, c, c
+	h.p, h.call, h.src, h.trial = p, c, c, s
 	h.vmCall.Views = h.views[:u.slots]
 	h.views[slotContext-1], h.views[slotConn-1] = unsafe.Pointer(&h.staging), s.objects[kindConn]
 	if u.args {

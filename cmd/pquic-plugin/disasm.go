@@ -16,7 +16,7 @@ func disasmCommand() *cli.Command {
 	return cliutil.Command("disasm", "print a plugin's bytecode", "pquic-plugin disasm NAME|FILE [SECTION|FUNCTION…]",
 		`Prints the instructions of all functions or of those named, relocated as they run here.`,
 		flags, &cliutil.Help{
-			Examples:  []cliutil.Example{{Does: "one pluglet", Line: "pquic-plugin disasm monitoring post/packet_sealed"}},
+			Examples:  []cliutil.Example{{Does: "one pluglet", Line: "pquic-plugin disasm monitoring post/packet_received"}},
 			ExitCodes: exitCodes,
 		}, func(c *cli.Context) error {
 			p, err := o.load(c)

@@ -63,11 +63,10 @@ func TestDisasm(t *testing.T) {
 }
 
 func TestRun(t *testing.T) {
-	out, _ := run(t, 0, "run", "ack_delay", "replace/update_ack_delay", "--json", "--vm", "interp", "path.min_rtt=0")
+	out, _ := run(t, 0, "run", "ack_delay", "replace/update_ack_delay", "--json", "path.min_rtt=40ms", "result_duration=25ms")
 	var o outcome
-	// On a path without samples the native body would answer; there is none here.
-	if err := json.Unmarshal([]byte(out), &o); err == nil && o.Fault != "" {
-		t.Logf("fault: %s", o.Fault)
+	if err := json.Unmarshal([]byte(out), &o); err != nil || o.Fault != "" || o.Results["result_duration"] != 10_000_000 {
+		t.Errorf("%s: %v", out, err)
 	}
 	out, _ = run(t, 0, "run", "monitoring", "post/connection_closed", "conn.packets_sent=7", "code=3")
 	if !strings.Contains(out, "log info: flow: 7 packets sent") || !strings.Contains(out, "message 01000000") {

@@ -23,7 +23,8 @@ type outcome struct {
 
 const argumentsText = `Arguments are MEMBER=NUMBER for a member of the pluglet's context, OBJECT.FIELD=NUMBER for a field of
 an object it points at (conn, path, packet…), MEMBER=HEX for bytes; numbers may be durations such
-as 10ms. What is not given is zero. The connection is a fresh one that sends nothing.`
+as 10ms. What is not given is zero. A result is what the engine's own code answers if the pluglet
+asks it. The connection is a fresh one that sends nothing.`
 
 func runCommand() *cli.Command {
 	o := new(options)
@@ -31,7 +32,7 @@ func runCommand() *cli.Command {
 	flags := append(o.flags(true), cliutil.Flag{Name: "set", Usage: "give an option of the plugin a value, `OPTION=VALUE`; repeatable"}.Strings(&sets, nil))
 	return cliutil.Command("run", "run one pluglet on made-up arguments", "pquic-plugin run NAME|FILE SECTION|FUNCTION [MEMBER=VALUE…]",
 		argumentsText, flags, &cliutil.Help{
-			Examples:  []cliutil.Example{{Does: "the delay it would choose on a path of 40 ms", Line: "pquic-plugin run ack_delay replace/update_ack_delay path.min_rtt=40ms"}},
+			Examples:  []cliutil.Example{{Does: "the delay it would choose on a path of 40 ms", Line: "pquic-plugin run ack_delay replace/update_ack_delay path.min_rtt=40ms result_duration=25ms"}},
 			ExitCodes: exitCodes,
 		}, func(c *cli.Context) error {
 			t, out, err := o.trial(c, sets)
@@ -126,7 +127,7 @@ func benchCommand() *cli.Command {
 	flags := append(o.flags(true), cliutil.Flag{Name: "calls", Usage: "call it `N` times"}.Int(&calls, 1, 1_000_000_000))
 	return cliutil.Command("bench", "measure one pluglet on made-up arguments", "pquic-plugin bench NAME|FILE SECTION|FUNCTION [MEMBER=VALUE…]",
 		argumentsText, flags, &cliutil.Help{
-			Examples:  []cliutil.Example{{Does: "compare the engines", Line: "pquic-plugin bench --vm interp monitoring post/packet_sealed packet.size=1200"}},
+			Examples:  []cliutil.Example{{Does: "compare the engines", Line: "pquic-plugin bench --vm interp monitoring post/packet_received packet.level=3"}},
 			ExitCodes: exitCodes,
 		}, func(c *cli.Context) error {
 			t, out, err := o.trial(c, nil)
