@@ -8,7 +8,7 @@ RUN     ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X github.com/pquic-go/pquic/cmd/internal/cliutil.version=$(VERSION)
 
-.PHONY: all build demo test race check fmt vet staticcheck depguard cross generate interop bench bench-peers fuzz clean
+.PHONY: all build demo test race check fmt vet staticcheck depguard cross generate plugins interop bench bench-peers fuzz clean
 
 all: build
 
@@ -54,7 +54,15 @@ cross:
 # Generated files are committed; this rebuilds them and fails if they changed.
 generate:
 	$(GO) run ./internal/opsgen
-	git diff --exit-code -- ARCHITECTURE.md docs core
+	$(GO) run ./internal/sdkgen
+	git diff --exit-code -- ARCHITECTURE.md docs core plugins/sdk
+
+# The objects of the plugins are committed too; this compiles them again by
+# clang 19 and fails if they changed.
+plugins:
+	$(GO) build -o $(BIN)/ ./cmd/pquic-plugin
+	./scripts/plugins.sh $(BIN)/pquic-plugin
+	git diff --exit-code -- plugins
 
 # MATRIX holds flags, see interop/README.md.
 interop: build
