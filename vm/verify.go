@@ -114,7 +114,6 @@ type verifier struct {
 	facts []fact      // by slot
 	left  int         // steps of analysis that may still be made
 	outs  bool        // results of functions are known
-	limit bool        // the steps ran out
 }
 
 // errAt makes a VerifyError for the instruction at slot of f.

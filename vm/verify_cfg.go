@@ -104,7 +104,6 @@ func (f *function) dominates(a, b int32) bool {
 // findLoops finds the natural loops, inner ones first, and notes a retreating edge that closes none.
 // It reports false if there are too many for the size of the function.
 func (f *function) findLoops() bool {
-	f.irreducible = -1
 	for i := len(f.order) - 1; i >= 0; i-- {
 		h := f.order[i]
 		if !f.blocks[h].head {
@@ -116,7 +115,7 @@ func (f *function) findLoops() bool {
 				continue
 			}
 			if !f.dominates(h, p) {
-				f.irreducible = f.blocks[h].start
+				f.irreducible = append(f.irreducible, f.blocks[h].start)
 				continue
 			}
 			l.latches = append(l.latches, p)

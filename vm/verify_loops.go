@@ -642,8 +642,10 @@ func (v *verifier) cost(f *function) bound {
 	if f.entry == nil {
 		return bound{known: true}
 	}
-	if f.irreducible >= 0 && f.in[f.blockOf(f.irreducible)] != nil {
-		return bound{reason: fmt.Sprintf("loop at %s has no bound because it can be entered at more than one place", v.where(f.irreducible))}
+	for _, slot := range f.irreducible {
+		if f.in[f.blockOf(slot)] != nil {
+			return bound{reason: fmt.Sprintf("loop at %s has no bound because it can be entered at more than one place", v.where(slot))}
+		}
 	}
 	own := make([]uint64, len(f.blocks))
 	for _, k := range f.order {

@@ -14,10 +14,9 @@ type function struct {
 	order  []int32 // reachable blocks in reverse postorder
 	loops  []loop  // inner loops before the loops around them
 	calls  []int   // functions called, without repetition
-	hosts  []int   // imports called, without repetition
 
-	irreducible int // slot of a loop with two entries, or -1
-	height      int // functions on the deepest chain of calls from here, itself included
+	irreducible []int // slots where loops are entered that have other entries too
+	height      int   // functions on the deepest chain of calls from here, itself included
 
 	frame frameUse
 	entry *absState // join of the states at all calls
