@@ -15,11 +15,21 @@
 //	  relocations in code and in data            elf_reloc.go
 //	BTF: types, function and line info           btf.go, btf_ext.go
 //	fields and types resolved against the host   core_relo.go
+//	  code that a missing field makes dead       core_reach.go
 //	source lines                                 lines.go
 //	what a program looks like as text            disasm.go
 //	what the host offers to programs             env.go
-//	ubpf through cgo, to compare with            ubpf.go (tag ubpf)
-//	  lowered code back to eBPF                  ubpf_emit.go
+//	what the verifier refuses                    verify.go, verify_*.go
+//	  how loops are proved to end                verify_loops.go
+//	what it says of a program                    report.go
+//	the code that engines run                    ir.go, lower.go
+//	where an arena has what                      memory.go, arena_*.go
+//	how a program is started, host calls         run.go, machine.go
+//	modules, instances, the choice of an engine  module.go
+//	why a program was stopped                    fault.go
+//	the engines: interpreter                     interp.go
+//	  compiled code                              jit.go, jit_*.go, asm_*.go
+//	  ubpf through cgo, to compare with          ubpf.go (tag ubpf)
 //
 // # Standards
 //
