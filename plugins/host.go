@@ -144,7 +144,6 @@ func result(ok bool) (uint64, error) {
 // Shorthands for the tables in host_*.go.
 var (
 	scalar    = vm.Param{Type: vm.ScalarParam}
-	length    = vm.Param{Type: vm.LenParam}
 	memRead   = vm.Param{Type: vm.MemReadParam}
 	memWrite  = vm.Param{Type: vm.MemWriteParam}
 	value     = vm.Result{Type: vm.ScalarResult}

@@ -3,6 +3,7 @@ package plugins
 import (
 	"errors"
 	"hash/fnv"
+	"unsafe"
 
 	"github.com/pquic-go/pquic/core"
 	"github.com/pquic-go/pquic/core/mono"
@@ -102,18 +103,20 @@ func (in *Instance) enter() (*frame, error) {
 		h = new(frame)
 		h.in = in
 		h.vmCall.User = h
+		h.views[slotContext-1], h.views[slotConn-1] = unsafe.Pointer(&h.staging), unsafe.Pointer(in.conn)
 		in.frames[in.depth] = h
 	}
 	in.depth++
 	return h, nil
 }
 
-// leave ends a call. What it saw of the engine is forgotten, so that nothing is
+// leave ends a call. The objects that it saw are forgotten, so that they are not
 // kept alive.
 func (in *Instance) leave(h *frame) {
 	in.depth--
-	clear(h.views[:h.p.use.slots])
-	h.call, h.src = nil, nil
+	if n := h.p.use.slots; n > slotConn {
+		clear(h.views[slotConn:n])
+	}
 }
 
 // ordered returns the plugin's maps.

@@ -37,20 +37,12 @@ func (p *pluglet) Run(c *protoops.Call) error {
 	if err != nil {
 		return err
 	}
-	h.p, h.call, h.src = p, c, src
 	u := &p.use
-	v := &h.views
-	h.vmCall.Views = v[:u.slots]
-	v[slotContext-1] = unsafe.Pointer(&h.staging)
-	v[slotConn-1] = unsafe.Pointer(in.conn)
-	args := src.ArgsPointer()
-	if u.args {
-		v[slotArgs-1] = args
+	h.call, h.src = c, src
+	if h.p != p {
+		h.p, h.vmCall.Views = p, h.views[:u.slots]
 	}
-	if u.results {
-		v[slotResults-1] = src.ResultsPointer()
-	}
-	if len(u.handles) > 0 && !p.showHandles(h, args) {
+	if u.slots > slotConn && !p.show(h) {
 		in.leave(h)
 		return p.pass(c)
 	}
@@ -79,9 +71,16 @@ func (p *pluglet) pass(c *protoops.Call) error {
 	return nil
 }
 
-// showHandles names the objects among the arguments. It reports false if one is
-// missing that the pluglet takes for granted.
-func (p *pluglet) showHandles(h *frame, args unsafe.Pointer) bool {
+// show names what the pluglet sees of the operation. It reports false if an
+// object is missing that the pluglet takes for granted.
+func (p *pluglet) show(h *frame) bool {
+	args := h.src.ArgsPointer()
+	if p.use.args {
+		h.views[slotArgs-1] = args
+	}
+	if p.use.results {
+		h.views[slotResults-1] = h.src.ResultsPointer()
+	}
 	for i := range p.use.handles {
 		u := &p.use.handles[i]
 		var o unsafe.Pointer

@@ -275,7 +275,6 @@ func (s *trialCall) call(h *frame, c *protoops.Call) error {
 	p, u := s.p, &s.p.use
 	h.p, h.call, h.src, h.trial = p, c, c, s
 	h.vmCall.Views = h.views[:u.slots]
-	h.views[slotContext-1], h.views[slotConn-1] = unsafe.Pointer(&h.staging), s.objects[kindConn]
 	if u.args {
 		h.views[slotArgs-1] = s.args
 	}
