@@ -19,6 +19,21 @@
 //	source lines                                 lines.go
 //	what a program looks like as text            disasm.go
 //	what the host offers to programs             env.go
+//	verification, errors and limits              verify.go
+//	  encodings, flow graph, loops               verify_structure.go, verify_cfg.go
+//	  intervals and symbols of integers          verify_value.go, verify_alu.go, verify_branch.go
+//	  states, joins, the stack frame             verify_state.go
+//	  memory accesses                            verify_step.go
+//	  calls, host functions, typed pointers      verify_call.go
+//	  the iteration                              verify_types.go
+//	  how often loops go round                   verify_loops.go
+//	verdicts: proved or metered                  report.go
+//	lowered code and how it is made              ir.go, lower.go
+//	modules, instances, engines                  module.go
+//	what an arena holds, where it comes from     memory.go, arena_*.go
+//	running programs, calling host functions     run.go, machine.go, state.go
+//	the interpreter                              interp.go
+//	faults                                       fault.go
 //	what the verifier refuses                    verify.go, verify_*.go
 //	  how loops are proved to end                verify_loops.go
 //	what it says of a program                    report.go
@@ -30,6 +45,42 @@
 //	the engines: interpreter                     interp.go
 //	  compiled code                              jit.go, jit_*.go, asm_*.go
 //	  ubpf through cgo, to compare with          ubpf.go (tag ubpf)
+//
+// # Why bytecode cannot crash, hang or read the host
+//
+// It cannot execute anything else: only opcodes of RFC 9669 with their reserved
+// fields zero are accepted, jumps lead to instructions of their own function,
+// calls to first instructions, r10 is read-only, there are no indirect calls,
+// and recursion and more than eight functions at once are refused, so return
+// positions fit a fixed array outside of what programs can address.
+//
+// It cannot reach memory of the host: an address is a number counted from the
+// start of the instance's own arena, and every load and store is compared with
+// the arena's ends unless the verifier proved the place. The arena holds no Go
+// pointer. What was proved is checked again at the end: one pass over the code
+// sees that the states found are closed under every instruction and every jump,
+// so nothing rests on how widening and narrowing found them.
+//
+// It cannot forge, keep or confuse typed pointers: a register that holds one
+// holds a slot number below 64. The verifier knows its struct, its offset and
+// whether it may be null at every instruction; it refuses arithmetic other than
+// adding constants, stores other than spills to the stack, and places where it
+// may be of two types. Spills lie in a private stack that no address of a
+// program names. Accesses go to declared fields at constant offsets, and a
+// write to the host's state is a call that checks the range. The views behind
+// the slots are ordinary Go pointers, so what a handle names is not freed under
+// it; after a function that may free, its use is refused all the same.
+//
+// It cannot hang: every basic block is paid for on entry, out of the fuel of
+// the call and of the connection, and host functions cost by call and by byte.
+// The proof of a bound is a promise about plugins, not what stops them.
+//
+// It cannot trick host functions: kinds and ranges of arguments are checked by
+// the verifier or before the call, memory arguments against the arena, and
+// results against what was declared.
+//
+// It cannot exhaust the loader: the numbers of instructions, of steps of
+// analysis and of bytes of an arena are bounded.
 //
 // # Standards
 //

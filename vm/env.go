@@ -200,6 +200,7 @@ type HostFunc struct {
 
 	// Fn runs the function on the connection's goroutine. a holds r1 to r5; only the declared parameters mean
 	// anything. It must not keep m or slices of the arena after it returns. An error is a fault of the program.
-	// It must not panic.
+	// It must not panic. In the arena it changes its memory arguments and memory that the host gave out (heap, call
+	// buffers, globals) only: the verifier relies on what a program keeps on its stack.
 	Fn func(m *Machine, a *[5]uint64) (uint64, error)
 }

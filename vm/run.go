@@ -208,6 +208,9 @@ func (h *hostFunc) checkResult(lv *level, r uint64) error {
 		if r >= NumSlots || lv.views[r] == nil || r == 0 && !h.Result.Nullable {
 			return fmt.Errorf("%s returned no valid handle", h.Name)
 		}
+		if r >= FirstDynamicSlot && lv.kinds[r] != h.result.kind {
+			return fmt.Errorf("%s returned a handle of another kind", h.Name)
+		}
 	case AddressResult:
 		if r > maxAddress {
 			return fmt.Errorf("%s returned no valid address", h.Name)

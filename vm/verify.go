@@ -95,7 +95,7 @@ var (
 // Bounds of the verifier's own work.
 const (
 	maxLoopBlocks = 1 << 24 // loops times blocks of one function
-	stepsPerSlot  = 256     // analysed instructions per instruction, on average
+	stepsPerSlot  = 128     // analysed instructions per instruction, on average
 	stepsAtLeast  = 1 << 16
 )
 

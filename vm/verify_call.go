@@ -23,7 +23,9 @@ func (a *analysis) callLocal(s *absState, slot int, i Instruction) error {
 			args[r] = value{t: conflict}
 		}
 	}
-	a.v.enter(g, &args)
+	if a.sure {
+		a.v.enter(g, &args)
+	}
 	if !a.f.frame.private {
 		a.clobber(s, &place{})
 	}
@@ -177,7 +179,7 @@ func (a *analysis) written(s *absState, h *HostFunc, n int) {
 	default:
 		return
 	}
-	at := place{missed: a.misses(x, 0, 0) && size <= FrameSize}
+	at := place{}
 	if x.isFrame() && size <= FrameSize {
 		lo, hi := x.dlo+FrameSize, x.dhi+FrameSize+int64(size)
 		if lo >= 0 && hi <= FrameSize {

@@ -580,6 +580,8 @@ func (s *absState) assumeHandle(i Instruction, x, b *value, taken bool) bool {
 func (a *analysis) conclude() error {
 	f := a.f
 	f.out, f.exits = value{}, false
+	a.sure = true
+	defer func() { a.sure = false }()
 	for _, k := range f.order {
 		if f.in[k] == nil {
 			continue
