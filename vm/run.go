@@ -168,11 +168,11 @@ func (m *Machine) host(i *Inst) bool {
 		m.in.pay(lv)
 	}
 	r0, err := h.Fn(m, (*[5]uint64)(lv.regs[1:6]))
-	if err == nil && m.in.budget != nil && lv.fuel > *m.in.budget {
-		lv.fuel = max(*m.in.budget, 0)
+	if b := m.in.budget; b != nil && lv.fuel > *b {
+		lv.fuel = max(*b, 0)
 		lv.granted = lv.fuel
 	}
-	if err == nil && h.Result.Type != VoidResult {
+	if err == nil && h.judge {
 		err = h.checkResult(lv, r0)
 	}
 	if err != nil {

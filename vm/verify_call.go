@@ -333,11 +333,13 @@ func (a *analysis) storeField(s *absState, slot int, i Instruction, b, v *value)
 type hostFunc struct {
 	*HostFunc
 	checks bool  // some argument must be looked at before the call
+	judge  bool  // and the result after it
 	result value // what r0 is afterwards
 }
 
 func (v *verifier) newHostFunc(h *HostFunc) *hostFunc {
 	f := &hostFunc{HostFunc: h}
+	f.judge = h.Result.Type == HandleResult || h.Result.Type == AddressResult || h.Result.Type == ScalarResult && h.Result.Max != 0
 	for i := range h.Params {
 		switch p := &h.Params[i]; p.Type {
 		case HandleParam, NullableHandleParam:
