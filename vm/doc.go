@@ -21,18 +21,20 @@
 //	what the host offers to programs             env.go
 //	verification, errors and limits              verify.go
 //	  encodings, flow graph, loops               verify_structure.go, verify_cfg.go
-//	  intervals and symbols of integers          verify_value.go, verify_alu.go, verify_branch.go
+//	  intervals and symbols of integers          verify_value.go, verify_alu.go
 //	  states, joins, the stack frame             verify_state.go
 //	  memory accesses                            verify_step.go
 //	  calls, host functions, typed pointers      verify_call.go
 //	  the iteration                              verify_types.go
-//	  how often loops go round                   verify_loops.go
+//	  comparisons and what follows from them     verify_branch.go
+//	  how often loops go round                   verify_loops.go, verify_tests.go
+//	  bounds of programs                         verify_cost.go
 //	verdicts: proved or metered                  report.go
 //	lowered code and how it is made              ir.go, lower.go
 //	modules, instances, engines                  module.go
 //	what an arena holds, where it comes from     memory.go, arena_*.go
 //	running programs, calling host functions     run.go, machine.go, state.go
-//	the interpreter                              interp.go
+//	the interpreter                              interp.go, interp_ops.go
 //	faults                                       fault.go
 //	what the verifier refuses                    verify.go, verify_*.go
 //	  how loops are proved to end                verify_loops.go

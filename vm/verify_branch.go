@@ -1,6 +1,9 @@
 package vm
 
-import "math"
+import (
+	"errors"
+	"math"
+)
 
 // compare decides or refines a comparison of a with b for one outcome: it narrows both to what makes "a op b" equal
 // taken and reports whether that is possible at all.
@@ -180,4 +183,201 @@ func intersect32(v, s *value) {
 		v.umax = min(v.umax, uint64(uint32(s.smax)))
 		v.settle()
 	}
+}
+
+// branch hands on both outcomes of a conditional jump, as far as they are possible.
+func (a *analysis) branch(k int32, s *absState, slot int, i Instruction, yield func(int32, *absState) error) error {
+	f := a.f
+	b := &f.blocks[k]
+	if err := a.comparable(s, slot, i); err != nil {
+		if errors.Is(err, errNotYet) {
+			return nil
+		}
+		return err
+	}
+	target := f.at[slot+1+i.JumpOffset()-f.start]
+	next := int32(-1)
+	if b.end < f.end {
+		next = f.at[b.end-f.start]
+	}
+	if target == next {
+		return yield(target, s)
+	}
+	other := &a.other
+	other.copyFrom(s)
+	jump := a.assume(other, i, true)
+	fall := a.assume(s, i, false)
+	switch {
+	case jump && !fall:
+		a.fact(slot).mode = factAlways
+	case fall && !jump:
+		a.fact(slot).mode = factNever
+	}
+	if fall && next >= 0 {
+		if err := yield(next, s); err != nil {
+			return err
+		}
+	}
+	if jump {
+		return yield(target, other)
+	}
+	return nil
+}
+
+// comparable checks the operands of a conditional jump.
+func (a *analysis) comparable(s *absState, slot int, i Instruction) error {
+	x := &s.regs[i.Dst]
+	y := constant(uint64(int64(i.Imm)))
+	if i.Source() == SrcX {
+		y = s.regs[i.Src]
+	}
+	if x.t != handle && y.t != handle {
+		if err := a.integer(slot, i.Dst, x); err != nil {
+			return err
+		}
+		if i.Source() == SrcX {
+			if i.Src == R10 || i.Dst == R10 {
+				s.escaped = true
+			}
+			return a.integer(slot, i.Src, &y)
+		}
+		return nil
+	}
+	op := i.Code()
+	equality := (op == JmpEQ || op == JmpNE) && i.Class() == ClassJMP
+	r, h, o := i.Dst, x, &y
+	if x.t != handle {
+		r, h, o = i.Src, &y, x
+	}
+	switch {
+	case equality && o.isConst() && o.umin == 0 && h.off == 0:
+	case equality && o.t == handle && o.kind == h.kind && o.off == h.off:
+	default:
+		return a.err(slot, "%s; it can be compared for equality with 0 and with pointers of its type only", a.what(r, h))
+	}
+	return nil
+}
+
+// assume narrows s by the outcome of a conditional jump and reports whether that is possible.
+func (a *analysis) assume(s *absState, i Instruction, taken bool) bool {
+	x := &s.regs[i.Dst]
+	y := constant(uint64(int64(i.Imm)))
+	if i.Class() == ClassJMP32 {
+		y = constant(uint64(uint32(i.Imm)))
+	}
+	b := &y
+	if i.Source() == SrcX {
+		b = &s.regs[i.Src]
+	}
+	if x.t == handle || b.t == handle {
+		return s.assumeHandle(i, x, b, taken)
+	}
+	if i.Source() == SrcX && i.Src == i.Dst {
+		return sameOutcome(i.Code(), x, taken)
+	}
+	if i.Class() == ClassJMP && x.exact() && b.exact() && x.sym == b.sym && (i.Code() == JmpEQ || i.Code() == JmpNE) {
+		return (x.dlo == b.dlo) == (taken == (i.Code() == JmpEQ))
+	}
+	was, other := *x, *b
+	if !compare(i.Code(), i.Class() == ClassJMP32, x, b, taken) {
+		return false
+	}
+	if *x != was && !s.spread(x) {
+		return false
+	}
+	return i.Source() != SrcX || *b == other || s.spread(b)
+}
+
+// sameOutcome decides a comparison of a register with itself.
+func sameOutcome(op uint8, x *value, taken bool) bool {
+	switch op {
+	case JmpEQ, JmpGE, JmpLE, JmpSGE, JmpSLE:
+		return taken
+	case JmpSET:
+		return !taken || x.umax != 0
+	}
+	return !taken
+}
+
+// spread narrows the values that are tied to v.
+func (s *absState) spread(v *value) bool {
+	if v.sym == 0 || v.shl != shlNone {
+		return true
+	}
+	base := *v
+	for r := range s.regs {
+		if o := &s.regs[r]; o.t == scalar && (o.sym == base.sym || o.capSym == base.sym) && !o.narrowBy(&base) {
+			return false
+		}
+	}
+	for c := range s.cells {
+		if o := &s.cells[c].value; o.t == scalar && (o.sym == base.sym || o.capSym == base.sym) && !o.narrowBy(&base) {
+			return false
+		}
+	}
+	return true
+}
+
+// narrowBy narrows o by what is known of v, which has the same symbol or is the symbol of o's clamp. It reports false
+// if no value is left.
+func (o *value) narrowBy(v *value) bool {
+	if o.capSym == v.sym && o.cap32 == v.w32 && v.exact32() {
+		o.umin, o.umax = max(o.umin, min(v.umin, o.capAt)), min(o.umax, v.umax)
+		o.settle()
+	}
+	if o.sym != v.sym || o.dlo != o.dhi || v.dlo != v.dhi || o.shl != shlNone || v.shl != shlNone {
+		return !o.empty()
+	}
+	d := constant(uint64(o.dlo - v.dlo))
+	n := addValues(v, &d)
+	if o.w32 || v.w32 {
+		if !o.fits32() || !v.fits32() {
+			return !o.empty()
+		}
+		n = n.range32IfWide()
+	}
+	o.umin, o.umax = max(o.umin, n.umin), min(o.umax, n.umax)
+	if !o.w32 && !v.w32 {
+		o.smin, o.smax = max(o.smin, n.smin), min(o.smax, n.smax)
+	}
+	o.settle()
+	return !o.empty()
+}
+
+// assumeHandle narrows s by a comparison of a handle with 0 or another handle.
+func (s *absState) assumeHandle(i Instruction, x, b *value, taken bool) bool {
+	h, o := x, b
+	if h.t != handle {
+		h, o = b, x
+	}
+	null := taken == (i.Code() == JmpEQ)
+	if o.t == handle {
+		return true
+	}
+	if !h.nullable {
+		return !null
+	}
+	sym := h.sym
+	become := func(v *value) {
+		if null {
+			*v = constant(0)
+		} else {
+			v.nullable = false
+		}
+	}
+	become(h)
+	if sym == 0 {
+		return true
+	}
+	for r := range s.regs {
+		if v := &s.regs[r]; v.t == handle && v.sym == sym && v.off == 0 {
+			become(v)
+		}
+	}
+	for c := range s.cells {
+		if v := &s.cells[c].value; v.t == handle && v.sym == sym && !null {
+			become(v)
+		}
+	}
+	return true
 }
