@@ -14,12 +14,6 @@ func (p *Plugin) checkCapabilities() error {
 	var e CapabilityError
 	for _, im := range p.object.Imports {
 		f := functionNames[im.Name]
-		switch im.Name {
-		case "pq_path_data":
-			p.keepsPaths = true
-		case "pq_stream_data":
-			p.keepsStreams = true
-		}
 		if f != nil && f.Declared() && !slices.Contains(m.Uses, im.Name) {
 			e.Functions = append(e.Functions, im.Name)
 		}

@@ -2,6 +2,7 @@ package plugins
 
 import (
 	"github.com/pquic-go/pquic/core"
+	"github.com/pquic-go/pquic/core/wire"
 	"github.com/pquic-go/pquic/vm"
 )
 
@@ -31,7 +32,7 @@ var packetFunctions = []Function{
 	},
 	{
 		Name: "pq_inject_payload", Group: "packets", C: "void pq_inject_payload(struct pq_path *path, u64 number, const void *payload, u64 size)", Effect: vm.Mutate,
-		params: []vm.Param{of(kindPath), scalar, memRead, lengthTo(1 << 16)}, result: nothing, cost: 64,
+		params: []vm.Param{of(kindPath), {Type: vm.ScalarParam, Max: wire.MaxVarint}, memRead, lengthTo(1 << 16)}, result: nothing, cost: 64,
 		Doc: "Processes the frames of a packet that never arrived and that the plugin has recovered, once the current packet is done. It is not acknowledged.",
 		run: func(h *frame, a *[5]uint64) (uint64, error) {
 			b, err := h.bytes(a[2], a[3])

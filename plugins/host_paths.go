@@ -18,6 +18,7 @@ const (
 	connIDSize  = 56
 	rangeSize   = 16
 	maxRanges   = 256
+	maxIssued   = 32 // connection IDs of a path that the peer holds
 )
 
 var pathFunctions = []Function{
@@ -78,13 +79,17 @@ var pathFunctions = []Function{
 	},
 	{
 		Name: "pq_issue_connection_id", Group: "paths", C: "void pq_issue_connection_id(struct pq_path *path, struct pq_connection_id *to)", Effect: vm.Mutate, params: []vm.Param{of(kindPath), writeFixed(connIDSize)}, result: nothing, cost: 128,
-		Doc: "Makes a connection ID for a path; the plugin tells the peer.",
+		Doc: "Makes a connection ID for a path; the plugin tells the peer. The peer may hold 32 of a path.",
 		run: func(h *frame, a *[5]uint64) (uint64, error) {
 			b, err := h.writable(a[1], connIDSize)
 			if err != nil {
 				return 0, err
 			}
-			id, seq, token := h.conn().IssuePathConnID(object[core.Path](h, a[0]))
+			p := object[core.Path](h, a[0])
+			if p.LocalIDs >= maxIssued {
+				return 0, fmt.Errorf("path %d has %d connection IDs that the peer has not retired", p.ID, p.LocalIDs)
+			}
+			id, seq, token := h.conn().IssuePathConnID(p)
 			putConnID(b, id, seq, token)
 			return 0, nil
 		},

@@ -60,7 +60,13 @@ var streamFunctions = []Function{
 		params: []vm.Param{of(kindStream), scalar, {Type: vm.ScalarParam, Max: 1 << 30}, orNull(kindPath)}, result: value, cost: 32,
 		Doc: "Asks for another copy of stream data that was sent before, on a path or, if that is NULL, on any. What is acknowledged meanwhile is left out. 0, or -1 if too many copies wait.",
 		run: func(h *frame, a *[5]uint64) (uint64, error) {
-			return result(h.conn().RequeueRange(object[core.Stream](h, a[0]), a[1], int(a[2]), object[core.Path](h, a[3])))
+			s := object[core.Stream](h, a[0])
+			v := s.SendView()
+			if v == nil || a[1] >= v.NextOffset {
+				return done, nil
+			}
+			n := min(a[2], v.NextOffset-a[1]) // what was never sent has no copy
+			return result(h.conn().RequeueRange(s, a[1], int(n), object[core.Path](h, a[3])))
 		},
 	},
 }

@@ -32,8 +32,6 @@ type Plugin struct {
 	module   *vm.Module
 	verdicts []vm.Verdict
 	programs []program
-
-	keepsPaths, keepsStreams bool // it has data of its own for them
 }
 
 // A program is what is known of one pluglet of a plugin before it is attached.

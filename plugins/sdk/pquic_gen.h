@@ -1459,7 +1459,8 @@ extern i64 pq_open_path(u64 id, const struct pq_address *local, const struct pq_
 extern void pq_close_path(struct pq_path *path);
 /* * Moves a path that is validated between active (2), standby (3) and suspended (4). */
 extern void pq_set_path_state(struct pq_path *path, u64 state);
-/* * Makes a connection ID for a path; the plugin tells the peer. */
+/* * Makes a connection ID for a path; the plugin tells the peer. The peer may hold 32 of a
+ * path. */
 extern void pq_issue_connection_id(struct pq_path *path, struct pq_connection_id *to);
 /* * Stores a connection ID that the peer issued for a path. 0, or -1 if it breaks the rules of
  * RFC 9000. */
