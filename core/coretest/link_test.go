@@ -51,11 +51,11 @@ func TestLinkQueue(t *testing.T) {
 
 func TestLinkLoss(t *testing.T) {
 	const n = 20_000
-	l, at := send(t, Conditions{Loss: 0.1}, n, 100, time.Millisecond)
+	_, at := send(t, Conditions{Loss: 0.1}, n, 100, time.Millisecond)
 	if got := 1 - float64(len(at))/n; math.Abs(got-0.1) > 0.01 {
 		t.Errorf("%.3f lost, want 0.1", got)
 	}
-	l, _ = send(t, Conditions{Burst: Burst{Enter: 0.01, Leave: 0.25, BadLoss: 0.5}}, n, 100, time.Millisecond)
+	l, _ := send(t, Conditions{Burst: Burst{Enter: 0.01, Leave: 0.25, BadLoss: 0.5}}, n, 100, time.Millisecond)
 	// The bad state holds for 0.01/(0.01+0.25) of the packets, half are lost.
 	if got, want := float64(l.Stats.Lost)/n, 0.5*0.01/0.26; math.Abs(got-want) > 0.005 {
 		t.Errorf("%.4f lost in bursts, want %.4f", got, want)
