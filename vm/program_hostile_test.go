@@ -195,3 +195,23 @@ func FuzzProgram(f *testing.F) {
 		runEverywhere(t, o, env, engines, program)
 	})
 }
+
+// A function that one call gives what it needs and a later one does not: the first round of the analysis finds no way
+// through it, which must not make the later call unreachable.
+func TestCalleeRefusedForOneCall(t *testing.T) {
+	o := rawFunctions("calls", []Instruction{
+		{Op: ClassST | ModeMEM | SizeDW, Dst: R10, Off: -8, Imm: 1},
+		{Op: OpMov64Reg, Dst: R1, Src: R10},
+		{Op: OpAdd64Imm, Dst: R1, Imm: -8},
+		{Op: OpCall, Src: CallLocal, Imm: 2},
+		{Op: OpCall, Src: CallLocal, Imm: 1}, // r1 is not set
+		{Op: OpExit},
+		{Op: ClassLDX | ModeMEM | SizeDW, Dst: R0, Src: R1},
+		{Op: OpExit},
+	})
+	if _, err := Compile(o, testEnv(), Options{}); err == nil {
+		t.Error("accepted")
+	} else {
+		t.Log(err)
+	}
+}

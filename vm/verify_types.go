@@ -333,7 +333,13 @@ func (a *analysis) flow(k int32, yield func(t int32, s *absState) error) error {
 			break
 		}
 		if err := a.step(s, slot); err != nil {
-			if errors.Is(err, errDeadEnd) || errors.Is(err, errNotYet) {
+			if errors.Is(err, errNotYet) {
+				// What is refused for all calls together may be fine for some: callers must not take the function
+				// for one that never returns.
+				a.f.exits, a.f.out = true, anyScalar()
+				return nil
+			}
+			if errors.Is(err, errDeadEnd) {
 				return nil
 			}
 			return err
@@ -345,6 +351,7 @@ func (a *analysis) flow(k int32, yield func(t int32, s *absState) error) error {
 		if err := a.exit(s, last); !errors.Is(err, errNotYet) {
 			return err
 		}
+		a.f.exits, a.f.out = true, anyScalar()
 		return nil
 	case i.IsJump() && i.Op != OpJA && i.Op != OpJA32:
 		return a.branch(k, s, last, i, yield)
