@@ -8,7 +8,7 @@ RUN     ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X github.com/pquic-go/pquic/cmd/internal/cliutil.version=$(VERSION)
 
-.PHONY: all build demo test race check fmt vet staticcheck depguard cross generate plugins interop bench bench-peers fuzz clean
+.PHONY: all build demo test race check fmt vet staticcheck depguard cross generate plugins interop bench bench-peers bench-vm fuzz clean
 
 all: build
 
@@ -27,7 +27,7 @@ test:
 # What has goroutines or atomics runs under the race detector; the engine itself
 # has neither.
 race:
-	$(GO) test -race -short ./protoops ./core/stream ./core/token ./hoststack/...
+	$(GO) test -race -short ./protoops ./core/stream ./core/token ./hoststack/... ./vm ./plugins
 
 check: fmt vet staticcheck depguard cross generate race
 
@@ -73,6 +73,10 @@ bench:
 
 bench-peers: build
 	cd bench && $(GO) run ./cmd/bench-peers -count $(COUNT) -scale $(SCALE) $(if $(RUN),-run '$(RUN)')
+
+# The machine's targets: entering, host calls, fields, compute loops against Go.
+bench-vm:
+	$(GO) test -run '^$$' -bench . -benchmem ./vm
 
 fuzz:
 	./scripts/fuzz.sh
