@@ -36,17 +36,9 @@
 //	running programs, calling host functions     run.go, machine.go, state.go
 //	the interpreter                              interp.go, interp_ops.go
 //	faults                                       fault.go
-//	what the verifier refuses                    verify.go, verify_*.go
-//	  how loops are proved to end                verify_loops.go
-//	what it says of a program                    report.go
-//	the code that engines run                    ir.go, lower.go
-//	where an arena has what                      memory.go, arena_*.go
-//	how a program is started, host calls         run.go, machine.go
-//	modules, instances, the choice of an engine  module.go
-//	why a program was stopped                    fault.go
-//	the engines: interpreter                     interp.go
-//	  compiled code                              jit.go, jit_*.go, asm_*.go
-//	  ubpf through cgo, to compare with          ubpf.go (tag ubpf)
+//	where executable memory comes from           execmem_*.go
+//	compiled code                                jit.go, jit_*.go, asm_*.go, entry_*.s
+//	ubpf through cgo, to compare with            ubpf.go (tag ubpf)
 //
 // # Why bytecode cannot crash, hang or read the host
 //
