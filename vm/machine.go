@@ -10,25 +10,25 @@ import (
 // A Machine is what host functions see of the program that called them: its memory, its handles, its fuel.
 // It is valid during the call only and belongs to the goroutine that runs the program.
 type Machine struct {
-	in  *Instance
-	lv  *level // the running program's; nil when none runs
-	top int    // programs active, 0 to MaxNesting
-
-	levels [MaxNesting]*level // allocated when first needed
+	in    *Instance
+	lv    *level // the running program's; nil when none runs
+	first *level // of programs that no host function started; made by the first call
 }
 
-// level is one active program: the engine's state and what only Go code needs.
+// level is one active program: the engine's state and what only Go code needs. Entering touches the first of these.
 type level struct {
 	state
 	user    any
 	prog    *Prog
+	inner   *level           // of programs that host functions of this one start; made by the first call
+	limit   int64            // fuel of a call at most
 	granted int64            // fuel as of the last settlement with the connection's budget
+	top     uint64           // r10 of the entry function
 	next    uint8            // first free dynamic slot
 	used    uint8            // static slots the previous call may have set: 1 to used
-	kinds   [NumSlots]uint16 // kind index of the dynamic handles
-	initial int64            // fuel the call began with
-	top     uint64           // r10 of the entry function
+	n       int              // how many levels are outside of this one
 	err     error            // what a host function returned
+	kinds   [NumSlots]uint16 // kind index of the dynamic handles
 }
 
 var (
@@ -46,7 +46,12 @@ func (m *Machine) User() any { return m.lv.user }
 func (m *Machine) Program() *Prog { return m.lv.prog }
 
 // Depth returns how many programs of the instance are active: 1 for one that no host function started.
-func (m *Machine) Depth() int { return m.top }
+func (m *Machine) Depth() int {
+	if m.lv == nil {
+		return 0
+	}
+	return m.lv.n + 1
+}
 
 // View returns the host object that a handle names, nil for the null handle and for slots without a view.
 func (m *Machine) View(slot uint64) unsafe.Pointer {

@@ -254,7 +254,7 @@ func (in *Instance) Heap() (addr, size uint32) {
 // Nested programs have buffers of their own.
 func (in *Instance) Buffer() (addr uint32, b []byte) {
 	l := &in.module.layout
-	level := min(in.machine.top, MaxNesting-1)
+	level := min(in.machine.Depth(), MaxNesting-1)
 	addr = l.buffers + uint32(level)*l.bufferSize
 	return addr, in.Bytes(uint64(addr), uint64(l.bufferSize))
 }

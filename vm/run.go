@@ -25,50 +25,104 @@ var zeroView [MaxKindSize]byte
 // call Run, on the same instance or another: up to MaxNesting programs are active at once in an instance, and a
 // nested program draws on the fuel of the one that caused it.
 func (in *Instance) Run(p *Prog, c *Call) (uint64, error) {
-	if in.base == nil {
-		return 0, errClosed
-	}
-	if p.module != in.module {
-		return 0, errForeign
-	}
+	// Entering costs less than what most programs do, so this is one function: what the level has from the call
+	// before is not stored again.
 	m := &in.machine
-	if m.top >= MaxNesting {
-		return 0, errNesting
+	outer, lv := m.lv, m.first
+	if outer != nil {
+		lv = outer.inner
 	}
-	lv := m.levels[m.top]
-	if lv == nil {
-		lv = in.newLevel(m.top)
-		m.levels[m.top] = lv
+	if lv == nil || p.module != in.module {
+		var err error
+		if lv, err = in.descend(p, outer); err != nil {
+			return 0, err
+		}
 	}
-	if err := lv.prepare(p, c); err != nil {
-		return 0, err
+	if c == nil {
+		c = &noCall
 	}
-	outer := m.lv
-	fuel := int64(min(in.module.opt.Fuel, 1<<62))
+	if lv.next != FirstDynamicSlot {
+		lv.dropHandles()
+	}
+	if lv.prog != p {
+		lv.prog = p
+	}
+	lv.user = c.User
+	lv.depth = 0
+	lv.regs[R10] = lv.top
+	lv.regs[R1] = uint64(p.slot)
+	for i := uint8(0); i < p.scalars; i++ {
+		lv.regs[(p.first+i)&15] = c.Args[i]
+	}
+	views := c.Views
+	if len(views) >= FirstDynamicSlot {
+		return 0, errViews
+	}
+	set := uint64(0)
+	for i, v := range views {
+		if w := &lv.views[(i+1)&(NumSlots-1)]; *w != v {
+			*w = v
+		}
+		if v != nil {
+			set |= 2 << (i & 63)
+		}
+	}
+	if n := uint8(len(views)); n != lv.used {
+		lv.dropViews(n)
+	}
+	if p.need&^set != 0 {
+		return 0, errViews
+	}
+	fuel := lv.limit
 	if outer != nil {
 		fuel = min(fuel, max(outer.fuel, 0))
 	}
 	if in.budget != nil {
 		fuel = min(fuel, max(*in.budget, 0))
 	}
-	lv.fuel, lv.granted, lv.initial = fuel, fuel, fuel
+	lv.fuel, lv.granted = fuel, fuel
 	m.lv = lv
-	m.top++
 	ok := in.module.engine.run(m, &lv.state, p.entry)
-	m.top--
 	m.lv = outer
-	in.settle(lv, outer)
+	in.settle(lv, outer, fuel)
 	if ok {
-		return lv.regs[0], nil
+		return lv.regs[R0], nil
 	}
 	in.stats.Faults++
 	return 0, in.fault(lv)
+}
+
+// noCall stands for a nil Call.
+var noCall Call
+
+// descend returns the level on which a call of p within outer runs, made if this is the first call there. It fails
+// if the call is not allowed.
+func (in *Instance) descend(p *Prog, outer *level) (*level, error) {
+	if in.base == nil {
+		return nil, errClosed
+	}
+	if p.module != in.module {
+		return nil, errForeign
+	}
+	place, n := &in.machine.first, 0
+	if outer != nil {
+		place, n = &outer.inner, outer.n+1
+	}
+	if n >= MaxNesting {
+		return nil, errNesting
+	}
+	if *place == nil {
+		*place = in.newLevel(n)
+	}
+	return *place, nil
 }
 
 // newLevel makes the state of a nesting level.
 func (in *Instance) newLevel(n int) *level {
 	lv := new(level)
 	l := &in.module.layout
+	lv.n = n
+	lv.limit = int64(min(in.module.opt.Fuel, 1<<62))
 	lv.arena = in.base
 	lv.loadLimit = uint64(in.end) - NullGuard
 	lv.storeLimit = uint64(in.end - l.rwStart)
@@ -79,53 +133,24 @@ func (in *Instance) newLevel(n int) *level {
 	return lv
 }
 
-// prepare sets registers and views for a call.
-func (lv *level) prepare(p *Prog, c *Call) error {
-	for s := lv.next; s > FirstDynamicSlot; s-- {
-		lv.views[s-1] = nil
-	}
+// dropHandles forgets the handles that the call before got from host functions.
+func (lv *level) dropHandles() {
+	clear(lv.views[FirstDynamicSlot:lv.next])
 	lv.next = FirstDynamicSlot
-	lv.depth = 0
-	lv.prog = p
-	lv.regs[R10] = lv.top
-	lv.regs[1] = uint64(p.slot)
-	set := uint64(0)
-	n := uint8(0)
-	if c != nil {
-		if len(c.Views) >= FirstDynamicSlot {
-			return errViews
-		}
-		for i, v := range c.Views {
-			lv.views[i+1] = v
-			if v != nil {
-				set |= 2 << i
-			}
-		}
-		n = uint8(len(c.Views))
-		for i := uint8(0); i < p.scalars; i++ {
-			lv.regs[p.first+i] = c.Args[i]
-		}
-		lv.user = c.User
-	} else {
-		lv.user = nil
-		for i := uint8(0); i < p.scalars; i++ {
-			lv.regs[p.first+i] = 0
-		}
-	}
-	for s := n + 1; s <= lv.used; s++ {
-		lv.views[s] = nil
-	}
-	lv.used = n
-	if p.need&^set != 0 {
-		return errViews
-	}
-	return nil
 }
 
-// settle takes what a call spent from the connection's budget and from the call that caused it.
-func (in *Instance) settle(lv, outer *level) {
+// dropViews forgets the views that the call before had beyond the first n.
+func (lv *level) dropViews(n uint8) {
+	if n < lv.used {
+		clear(lv.views[n+1 : lv.used+1])
+	}
+	lv.used = n
+}
+
+// settle takes what a call that began with fuel spent from the connection's budget and from the call that caused it.
+func (in *Instance) settle(lv, outer *level, fuel int64) {
 	in.pay(lv)
-	spent := lv.initial - max(lv.fuel, 0)
+	spent := fuel - max(lv.fuel, 0)
 	in.stats.Calls++
 	in.stats.Fuel += uint64(spent)
 	if outer != nil {

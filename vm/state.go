@@ -22,20 +22,20 @@ type state struct {
 	loadLimit  uint64         // arenaEnd - NullGuard: a load is valid iff addr-NullGuard <= loadLimit-size
 	storeLimit uint64         // arenaEnd - rwStart: a store is valid iff addr-rwStart <= storeLimit-size
 	rwStart    uint64
+	depth      int32 // active functions besides the entry
+
+	jit jitState // owned by the compiled engine
 
 	// views[s] is the host object that handle s names, nil if there is none. Written by Go code only.
 	// Slot 0 is the null handle; its view is a page of zeros.
 	views [NumSlots]unsafe.Pointer
 
-	depth  int32 // active functions besides the entry
 	frames [MaxCallDepth]savedFrame
 
 	// What stopped the program: set by the engine (or by Machine.host) before it returns a fault.
 	faultKind FaultKind
 	faultInst int32  // index in Module.code
 	faultAddr uint64 // arena address of a bad access
-
-	jit jitState // owned by the compiled engine
 }
 
 // savedFrame is what a call keeps of its caller, outside the arena.
