@@ -64,6 +64,8 @@ func isContext(kind string) bool {
 type contextUse struct {
 	args, results bool  // the argument or result struct is looked at
 	staged        bool  // some member is kept for the call
+	prepared      bool  // any of these, or a handle
+	replies       bool  // it may answer
 	slots         uint8 // views that a call sets, all below included
 	handles       []handleUse
 	bytes         []bytesUse
@@ -144,5 +146,7 @@ func (x *Context) use(s Section, v *vm.Verdict) (u contextUse) {
 		u.slots = u.handles[n-1].slot
 	}
 	u.staged = len(u.bytes)+len(u.answers)+len(u.words) > 0
+	u.prepared = u.staged || u.slots > slotConn
+	u.replies = !s.Anchor.ReadOnly() && len(u.answers)+len(u.words) > 0
 	return u
 }

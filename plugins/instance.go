@@ -95,28 +95,40 @@ var errNesting = errors.New("too many calls of the plugin inside one another")
 
 // enter returns the record of a call that starts.
 func (in *Instance) enter() (*frame, error) {
-	if in.depth == len(in.frames) {
+	d := uint(in.depth)
+	if d >= uint(len(in.frames)) {
 		return nil, errNesting
 	}
-	h := in.frames[in.depth]
+	h := in.frames[d]
 	if h == nil {
-		h = new(frame)
-		h.in = in
-		h.vmCall.User = h
-		h.views[slotContext-1], h.views[slotConn-1] = unsafe.Pointer(&h.staging), unsafe.Pointer(in.conn)
-		in.frames[in.depth] = h
+		h = in.newFrame()
 	}
 	in.depth++
 	return h, nil
 }
 
-// leave ends a call. The objects that it saw are forgotten, so that they are not
-// kept alive.
-func (in *Instance) leave(h *frame) {
-	in.depth--
-	if n := h.p.use.slots; n > slotConn {
-		clear(h.views[slotConn:n])
+//go:noinline
+func (in *Instance) newFrame() *frame {
+	h := &frame{in: in}
+	h.vmCall.User = h
+	h.views[slotContext-1], h.views[slotConn-1] = unsafe.Pointer(&h.staging), unsafe.Pointer(in.conn)
+	in.frames[in.depth] = h
+	return h
+}
+
+// leave ends a call. The record keeps the objects that the pluglet saw until
+// the next call, as the machine does: a few for each plugin.
+func (in *Instance) leave() { in.depth-- }
+
+// become makes the record one of calls of p. Of what the pluglet before saw
+// nothing is left in slots that p does not fill.
+func (h *frame) become(p *pluglet) {
+	if h.p != nil {
+		for n := slotArgs; n <= int(h.p.use.slots); n++ {
+			h.views[n-1] = nil
+		}
 	}
+	h.p, h.vmCall.Views = p, h.views[:p.use.slots]
 }
 
 // ordered returns the plugin's maps.
@@ -162,6 +174,9 @@ func (in *Instance) detached(*protoops.Attachment) {
 func (in *Instance) end() {
 	in.hub.remove(in)
 	in.vm.Close()
+	if in.depth == 0 {
+		in.frames = [vm.MaxNesting]*frame{} // and what they name
+	}
 	if in.onDetached != nil {
 		in.onDetached(in)
 	}

@@ -25,7 +25,9 @@ var _ protoops.Trusted = (*pluglet)(nil)
 // panic in it would be a mistake of the engine's.
 func (p *pluglet) ReadsOnly() bool { return true }
 
-// Run runs the pluglet.
+// Run runs the pluglet. Most calls are of observers that look at nothing but the
+// connection, several for each packet: what they do not need must not cost them
+// more than a comparison.
 func (p *pluglet) Run(c *protoops.Call) error {
 	in := p.in
 	src := c
@@ -37,30 +39,40 @@ func (p *pluglet) Run(c *protoops.Call) error {
 	if err != nil {
 		return err
 	}
-	u := &p.use
 	h.call, h.src = c, src
 	if h.p != p {
-		h.p, h.vmCall.Views = p, h.views[:u.slots]
+		h.become(p)
 	}
-	if u.slots > slotConn && !p.show(h) {
-		in.leave(h)
-		return p.pass(c)
-	}
-	if u.staged {
-		if err := p.stage(h); err != nil {
-			in.leave(h)
-			return err
+	if p.use.prepared {
+		if shown, err := p.present(h); err != nil || !shown {
+			in.leave()
+			if err != nil {
+				return err
+			}
+			return p.pass(c)
 		}
 	}
 	r, err := in.vm.Run(p.prog, &h.vmCall)
-	if err == nil && r != 0 {
+	if r != 0 && err == nil {
 		err = fmt.Errorf("%w: %d", ErrFailure, int64(r))
 	}
-	if err == nil && len(u.answers)+len(u.words) > 0 {
+	if p.use.replies && err == nil {
 		err = p.answer(h)
 	}
-	in.leave(h)
+	in.leave()
 	return err
+}
+
+// present prepares what the pluglet sees beside the connection. It reports false
+// if an object is missing that the pluglet takes for granted.
+func (p *pluglet) present(h *frame) (bool, error) {
+	if p.use.slots > slotConn && !p.show(h) {
+		return false, nil
+	}
+	if p.use.staged {
+		return true, p.stage(h)
+	}
+	return true, nil
 }
 
 // pass does what the engine would do without the pluglet.

@@ -103,7 +103,7 @@ func (t *Trial) Run(section string, values []string, repeat int) (*TrialResult, 
 		if err != nil {
 			return err
 		}
-		defer t.in.leave(h)
+		defer t.in.leave()
 		start := time.Now()
 		for range repeat {
 			if out.Err = s.call(h, c); out.Err != nil {
