@@ -11,6 +11,8 @@ import (
 	"github.com/pquic-go/pquic/plugins/monitoring"
 	nopacing "github.com/pquic-go/pquic/plugins/no_pacing"
 	streamrr "github.com/pquic-go/pquic/plugins/stream_rr"
+	"github.com/pquic-go/pquic/plugins/tlp"
+	"github.com/pquic-go/pquic/plugins/westwood"
 )
 
 // Prefix begins the full names of the plugins listed here.
@@ -25,6 +27,8 @@ var objects = []struct {
 	{"monitoring", monitoring.Object},
 	{"no_pacing", nopacing.Object},
 	{"stream_rr", streamrr.Object},
+	{"tlp", tlp.Object},
+	{"westwood", westwood.Object},
 }
 
 // Names lists the plugins by their short names, sorted.
