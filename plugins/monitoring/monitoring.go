@@ -1,13 +1,22 @@
 // Package monitoring holds the plugin monitoring as bytecode, compiled from
-// src/monitoring.c, and reads the flow records it makes.
+// src/monitoring.c, and reads the flow records it makes. A Collector takes the
+// records of any number of connections to sinks.
+//
+// # To find X, open Y
+//
+//	the bytecode, records              monitoring.go
+//	from connections to sinks          collector.go
+//	JSON lines                         json.go
+//	sums for Prometheus                prometheus.go
+//	messages to an IPFIX collector     ipfix.go
+//	  which elements, their numbers    ipfix_fields.go
+//	the last minutes, for a plot       history.go
 package monitoring
 
 import (
 	_ "embed"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
-	"io"
 	"time"
 
 	"github.com/pquic-go/pquic/plugins"
@@ -49,7 +58,7 @@ func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 const (
 	recordVersion = 1
 	rttBuckets    = 24
-	flowWords     = 2 + 4 + 4 + 4 + 4 + 3 + 4 + 4 + rttBuckets + 1 // of 8 bytes
+	flowWords     = 2 + 4 + 4 + 4 + 4 + 3 + 4 + 4 + rttBuckets + 2 // of 8 bytes
 	pathWords     = 19
 	maxPaths      = 8
 )
@@ -93,10 +102,11 @@ type Record struct {
 	ErrorApplication  bool   `json:"error_is_application"`
 	ErrorRemote       bool   `json:"error_is_remote"`
 
-	// RTT counts samples: bucket 0 those below 16 us, bucket i those below 2^i
-	// times 16 us, the last all others.
-	RTT   [rttBuckets]uint64 `json:"rtt_histogram"`
-	Paths []Path             `json:"paths"`
+	// RTT counts samples: bucket 0 those below 16.384 us, bucket i those below 2^i
+	// times 16.384 us, the last all others. RTTSum adds them up.
+	RTT    [rttBuckets]uint64 `json:"rtt_histogram"`
+	RTTSum time.Duration      `json:"rtt_sum_ns"`
+	Paths  []Path             `json:"paths"`
 }
 
 // A Path is what a record says of a path.
@@ -135,6 +145,14 @@ func (r *reader) u64() uint64 {
 
 func (r *reader) time() time.Duration { return time.Duration(r.u64()) }
 
+// counters lists what only grows, in the order of the plugin's messages.
+func (f *Record) counters() [17]*uint64 {
+	return [...]*uint64{&f.PacketsSent, &f.PacketsReceived, &f.PacketsLost, &f.PacketsSpurious,
+		&f.PacketsDuplicate, &f.PacketsUndecryptable, &f.PacketsRetransmitted, &f.PacketsOutOfOrder,
+		&f.BytesSent, &f.BytesReceived, &f.DataSent, &f.DataReceived,
+		&f.PTOs, &f.FastRetransmits, &f.LossTimeouts, &f.StreamsOpened, &f.StreamsClosed}
+}
+
 // Parse reads a message of the plugin.
 func Parse(b []byte) (*Record, error) {
 	if len(b) < flowWords*8 || binary.LittleEndian.Uint32(b) != recordVersion {
@@ -144,10 +162,7 @@ func Parse(b []byte) (*Record, error) {
 	f := &Record{State: State(le.Uint32(b[4:])), Server: le.Uint32(b[8:]) != 0, Version: le.Uint32(b[12:])}
 	r := reader(b[16:])
 	f.Now, f.Start, f.HandshakeComplete, f.HandshakeConfirmed = r.time(), r.time(), r.time(), r.time()
-	for _, p := range []*uint64{&f.PacketsSent, &f.PacketsReceived, &f.PacketsLost, &f.PacketsSpurious,
-		&f.PacketsDuplicate, &f.PacketsUndecryptable, &f.PacketsRetransmitted, &f.PacketsOutOfOrder,
-		&f.BytesSent, &f.BytesReceived, &f.DataSent, &f.DataReceived,
-		&f.PTOs, &f.FastRetransmits, &f.LossTimeouts, &f.StreamsOpened, &f.StreamsClosed} {
+	for _, p := range f.counters() {
 		*p = r.u64()
 	}
 	f.StreamTimeSum, f.StreamTimeMax = r.time(), r.time()
@@ -156,6 +171,7 @@ func Parse(b []byte) (*Record, error) {
 	for i := range f.RTT {
 		f.RTT[i] = r.u64()
 	}
+	f.RTTSum = r.time()
 	n := r.u64()
 	if n > maxPaths || uint64(len(r)) != n*pathWords*8 {
 		return nil, errRecord
@@ -188,15 +204,4 @@ func Records(in *plugins.Instance) ([]*Record, error) {
 		list = append(list, r)
 	}
 	return list, nil
-}
-
-// Write writes records as JSON lines.
-func Write(w io.Writer, records ...*Record) error {
-	e := json.NewEncoder(w)
-	for _, r := range records {
-		if err := e.Encode(r); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -124,7 +124,7 @@ func TestParse(t *testing.T) {
 
 // FuzzParse: no message makes the reader panic.
 func FuzzParse(f *testing.F) {
-	b := make([]byte, 560)
+	b := make([]byte, 568)
 	b[0] = 1
 	f.Add(b)
 	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = monitoring.Parse(b) })

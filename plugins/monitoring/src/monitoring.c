@@ -23,7 +23,7 @@ PQ_OPTION_BOOL(summary, true, "log a line when a connection ends");
 #define FLOW_FINISHED 4
 #define FLOW_BROKEN 5
 
-#define RTT_BUCKETS 24 /* bucket i counts round-trip times below 2^i times 16 us */
+#define RTT_BUCKETS 24 /* bucket i counts round-trip times below 2^i times 16.384 us */
 #define MAX_PATHS 8
 
 /* A record: little-endian, decoded by package monitoring. Times in ns. */
@@ -45,10 +45,9 @@ struct flow_record {
 	u64 streams_opened, streams_closed, stream_time_sum, stream_time_max;
 	u64 unknown_parameters, error, error_is_application, error_is_remote;
 	u64 rtt[RTT_BUCKETS];
+	u64 rtt_sum; /* of all samples */
 	u64 paths;
 };
-
-
 
 static struct {
 	struct flow_record flow;
@@ -58,7 +57,7 @@ static struct {
 static u64 largest, out_of_order;
 static u64 streams_opened, streams_closed, stream_time_sum, stream_time_max;
 static u64 unknown_parameters;
-static u64 rtt[RTT_BUCKETS];
+static u64 rtt[RTT_BUCKETS], rtt_sum;
 static u64 ended, error, error_is_application, error_is_remote;
 
 static PQ_ALWAYS_INLINE void describe_path(struct path_record *r, struct pq_path *p)
@@ -120,6 +119,7 @@ static PQ_ALWAYS_INLINE void report(struct pq_conn *c, u32 state)
 	f->error_is_remote = error_is_remote;
 	for (u32 i = 0; i < RTT_BUCKETS; i++)
 		f->rtt[i] = rtt[i];
+	f->rtt_sum = rtt_sum;
 	u64 n = 0;
 	for (u32 i = 0; i < MAX_PATHS; i++) {
 		struct pq_path *p = pq_path_at(i);
@@ -209,6 +209,7 @@ int sample(struct pq_update_rtt_ctx *ctx)
 	}
 	i += v > 1 ? 2 : v;
 	rtt[i]++;
+	rtt_sum += (u64)ctx->latest_rtt;
 	return PQ_OK;
 }
 
