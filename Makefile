@@ -8,7 +8,7 @@ RUN     ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X github.com/pquic-go/pquic/cmd/internal/cliutil.version=$(VERSION)
 
-.PHONY: all build demo test race check fmt vet staticcheck depguard cross generate plugins interop bench bench-peers bench-vm fuzz clean
+.PHONY: all build demo test race check fmt vet staticcheck depguard cross generate plugins interop bench bench-peers bench-plugins bench-vm fuzz clean
 
 all: build
 
@@ -73,6 +73,11 @@ bench:
 
 bench-peers: build
 	cd bench && $(GO) run ./cmd/bench-peers -count $(COUNT) -scale $(SCALE) $(if $(RUN),-run '$(RUN)')
+
+# What plugins cost on real traffic, against the engine without them. SCALE=0.1
+# is a quick look.
+bench-plugins:
+	cd bench && $(GO) run ./cmd/bench-plugins -count $(COUNT) -scale $(SCALE) $(if $(RUN),-run '$(RUN)')
 
 # The machine's targets: entering, host calls, fields, compute loops against Go.
 bench-vm:

@@ -2,9 +2,9 @@ package plugins
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
-	"github.com/pquic-go/pquic/core"
 	"github.com/pquic-go/pquic/protoops"
 )
 
@@ -74,38 +74,97 @@ func BenchmarkPluglet(b *testing.B) {
 	}
 }
 
-// BenchmarkAttach attaches a plugin that is loaded to a connection, and detaches
-// it.
-func BenchmarkAttach(b *testing.B) {
-	p := loadFile(b, "monitoring/monitoring.o", "auto")
-	trial, err := NewTrial(p, AttachOptions{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer trial.Close()
-	var c *core.Conn = trial.in.conn
-	b.ReportAllocs()
-	for b.Loop() {
-		in, err := p.Attach(c, AttachOptions{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		in.Detach()
+// anchored is a subject with one operation, which tells only.
+type anchored struct {
+	table protoops.Table
+	slot  protoops.Slot[protoops.None, protoops.None]
+	tb    testing.TB
+}
+
+func (a *anchored) Operations() *protoops.Table             { return &a.table }
+func (a *anchored) PlugletFault(err *protoops.PlugletError) { a.tb.Error(err) }
+
+var (
+	anchoredKey = protoops.Plain("anchored")
+	anchoredOps = protoops.NewRegistry(protoops.Define(anchoredKey, protoops.Doc{Summary: "tells"},
+		func(a *anchored) *protoops.Slot[protoops.None, protoops.None] { return &a.slot }, nil))
+)
+
+// BenchmarkAnchor is an operation with an empty pluglet before and one after it:
+// what being there costs, all of the way from the engine's call and back.
+func BenchmarkAnchor(b *testing.B) {
+	for _, engine := range []string{"interp", "jit"} {
+		b.Run(engine, func(b *testing.B) {
+			trial, err := NewTrial(loadFile(b, "testdata/observers.o", engine), AttachOptions{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer trial.Close()
+			a := &anchored{tb: b}
+			_, err = anchoredOps.Attach(a, &protoops.Plugin{Name: "org.pquic.test.observers", Bindings: []protoops.Binding{
+				{Key: anchoredKey, Anchor: protoops.Pre, Pluglet: trial.pluglet("pre/packet_received")},
+				{Key: anchoredKey, Anchor: protoops.Post, Pluglet: trial.pluglet("post/packet_received")},
+			}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if a.slot.Attached() {
+					a.slot.Run(protoops.None{})
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/2, "ns/anchor")
+		})
 	}
 }
 
-// BenchmarkLoad reads, verifies and compiles a plugin of eight pluglets.
-func BenchmarkLoad(b *testing.B) {
-	elf, err := os.ReadFile("monitoring/monitoring.o")
-	if err != nil {
-		b.Fatal(err)
+// measuredPlugins are plugins of eight and of fifty pluglets.
+var measuredPlugins = []string{"monitoring/monitoring.o", "testdata/fifty.o"}
+
+// BenchmarkAttach attaches a plugin that is loaded to a connection, and detaches
+// it.
+func BenchmarkAttach(b *testing.B) {
+	for _, file := range measuredPlugins {
+		b.Run(filepath.Base(file), func(b *testing.B) {
+			p := loadFile(b, file, "auto")
+			trial, err := NewTrial(p, AttachOptions{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer trial.Close()
+			c := trial.in.conn
+			b.ReportAllocs()
+			for b.Loop() {
+				in, err := p.Attach(c, AttachOptions{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				in.Detach()
+			}
+		})
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		p, err := Load("monitoring.o", elf, LoadOptions{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		p.Release()
+}
+
+// BenchmarkLoad reads, verifies and compiles a plugin.
+func BenchmarkLoad(b *testing.B) {
+	for _, file := range measuredPlugins {
+		b.Run(filepath.Base(file), func(b *testing.B) {
+			elf, err := os.ReadFile(file)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			instructions := 0
+			for b.Loop() {
+				p, err := Load(file, elf, LoadOptions{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				instructions = len(p.object.Code)
+				p.Release()
+			}
+			b.ReportMetric(float64(instructions), "instructions")
+		})
 	}
 }

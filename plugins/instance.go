@@ -128,7 +128,10 @@ func (h *frame) become(p *pluglet) {
 			h.views[n-1] = nil
 		}
 	}
-	h.p, h.vmCall.Views = p, h.views[:p.use.slots]
+	h.p = p
+	if n := int(p.use.slots); n != len(h.vmCall.Views) {
+		h.vmCall.Views = h.views[:n]
+	}
 }
 
 // ordered returns the plugin's maps.
