@@ -7,9 +7,11 @@ import (
 
 	"github.com/pquic-go/pquic/plugins"
 	ackdelay "github.com/pquic-go/pquic/plugins/ack_delay"
+	"github.com/pquic-go/pquic/plugins/ecn"
 	"github.com/pquic-go/pquic/plugins/hello"
 	"github.com/pquic-go/pquic/plugins/monitoring"
 	nopacing "github.com/pquic-go/pquic/plugins/no_pacing"
+	"github.com/pquic-go/pquic/plugins/qlog"
 	streamrr "github.com/pquic-go/pquic/plugins/stream_rr"
 	"github.com/pquic-go/pquic/plugins/tlp"
 	"github.com/pquic-go/pquic/plugins/westwood"
@@ -23,9 +25,11 @@ var objects = []struct {
 	object []byte
 }{
 	{"ack_delay", ackdelay.Object},
+	{"ecn", ecn.Object},
 	{"hello", hello.Object},
 	{"monitoring", monitoring.Object},
 	{"no_pacing", nopacing.Object},
+	{"qlog", qlog.Object},
 	{"stream_rr", streamrr.Object},
 	{"tlp", tlp.Object},
 	{"westwood", westwood.Object},

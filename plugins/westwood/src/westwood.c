@@ -23,7 +23,7 @@ struct model {
 	u64 bytes;     /* acknowledged since the sample began */
 	i64 begin;     /* of the sample, 0 none */
 	u64 credit;    /* bytes acknowledged since the window last grew by a datagram */
-	u64 window;    /* before the newest reduction, 0 none */
+	u64 window;    /* before the newest reduction, 0 if it stays */
 	u64 ssthresh;
 	u64 lost;      /* bytes declared lost, not counting spurious losses, at that time */
 };
@@ -103,7 +103,7 @@ int on_loss(struct pq_congestion_on_loss_ctx *ctx)
 	if (!m)
 		return PQ_FAIL;
 	if (path->recovery_start == 0 || ctx->largest_lost_sent > path->recovery_start) {
-		m->window = path->congestion_window;
+		m->window = ctx->ecn ? 0 : path->congestion_window; /* marks are never spurious */
 		m->ssthresh = path->ssthresh;
 		m->lost = path->lost - path->spurious - ctx->bytes;
 		m->credit = 0;
