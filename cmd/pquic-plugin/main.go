@@ -1,6 +1,7 @@
 // Command pquic-plugin is the tool of those who write plugins: it starts a new
 // one, compiles it, shows what it is and what it asks for, verifies it, prints
-// its bytecode, runs and measures single pluglets, and signs the result.
+// its bytecode, runs and measures single pluglets, signs the result, and
+// attaches it to the connections of a running program.
 package main
 
 import (
@@ -23,13 +24,14 @@ func app() *cli.App {
 		`A plugin is one C file, compiled into one object. docs/writing-plugins.md is the tutorial.
 Where a command takes NAME|FILE, a name means one of the plugins that are compiled in, and
 anything with a / or .o in it a file.`,
-		[]*cli.Command{newCommand(), buildCommand(), inspectCommand(), verifyCommand(), disasmCommand(), runCommand(), benchCommand(), signCommand()},
+		[]*cli.Command{newCommand(), buildCommand(), inspectCommand(), verifyCommand(), disasmCommand(), runCommand(), benchCommand(), signCommand(), ctlCommand()},
 		&cliutil.Help{
 			Examples: []cliutil.Example{
 				{Does: "begin a plugin", Line: "pquic-plugin new org.example.hello"},
 				{Does: "compile it", Line: "pquic-plugin build hello/hello.c"},
 				{Does: "see what it attaches to and asks for", Line: "pquic-plugin inspect hello/hello.o"},
 				{Does: "use it", Line: "pquic-server --plugin hello/hello.o,greeting=hi"},
+				{Does: "attach another to the connections of a server with --admin", Line: "pquic-plugin ctl attach monitoring all"},
 			},
 			ExitCodes: exitCodes,
 		})

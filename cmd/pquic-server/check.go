@@ -44,6 +44,9 @@ func (o *options) check(c *cli.Context) error {
 	if o.tcp && !slices.Contains(o.alpn, alpnH3) {
 		return cliutil.Usagef("--tcp points browsers to HTTP/3, but --alpn lacks h3")
 	}
+	if err := o.quic.Plugins.CheckPolicy(o.alpn); err != nil {
+		return err
+	}
 	return checkFolder(o.www)
 }
 

@@ -44,6 +44,7 @@ func app() *cli.App {
 	}
 	flags := append(o.flags(), o.certificates.Flags()...)
 	flags = append(flags, o.quic.Flags()...)
+	flags = append(flags, o.quic.Plugins.PolicyFlags()...)
 	return cliutil.App("pquic-server", "serve a folder over HTTP/3",
 		"pquic-server [--listen ADDR:PORT] [--www DIR] [flags]",
 		`The first line on standard output, once the server is ready, is "listening on ADDR:PORT".
@@ -88,6 +89,7 @@ var help = cliutil.Help{
 		{Does: "fetch from it, trusting that certificate alone", Line: "pquic-client --pin HASH https://127.0.0.1:6121/index.html"},
 		{Does: "serve the world, browsers included, with certificates from an ACME client", Line: "pquic-server --port 443 --tcp --www /srv/www --certpath /etc/letsencrypt/live/example.org"},
 		{Does: "watch it", Line: "pquic-server --metrics 127.0.0.1:9090 --qlog traces -v"},
+		{Does: "pace no HTTP/3 response, and let plugins change while it runs", Line: "pquic-server --plugin-for alpn=h3:no_pacing --admin /run/pquic/admin.sock"},
 	},
 	ExitCodes: []cliutil.ExitCode{
 		{Code: 0, Meaning: "ended by SIGTERM or SIGINT"},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/pquic-go/pquic/cmd/internal/admin"
 	"github.com/pquic-go/pquic/cmd/internal/cliutil"
 	"github.com/pquic-go/pquic/cmd/internal/pluginflag"
 	"github.com/pquic-go/pquic/cmd/internal/qlogdir"
@@ -32,6 +33,7 @@ type Options struct {
 	QlogNames       string
 	KeyLog          string
 	Verbose         bool
+	Admin           string
 	Plugins         pluginflag.Options
 }
 
@@ -46,7 +48,7 @@ var Schedulers = []string{"rr", "prio", "sprio"}
 // Flags returns the flags that set o.
 func (o *Options) Flags() []cli.Flag {
 	const quic, debug = "QUIC", "LOGS"
-	return append([]cli.Flag{
+	list := []cli.Flag{
 		cliutil.Flag{
 			Name: "cc", Category: quic, Usage: "control congestion by `NAME`: " + cliutil.OneOf(congestion.Names()),
 		}.Choice(&o.CC, congestion.Names()...),
@@ -77,7 +79,12 @@ func (o *Options) Flags() []cli.Flag {
 			Name: "keylog", Category: debug, Env: []string{"SSLKEYLOGFILE"}, Usage: "append TLS secrets to `FILE`, for Wireshark; whoever has it can read the connections",
 		}.String(&o.KeyLog),
 		cliutil.Flag{Name: "verbose", Aliases: []string{"v"}, Category: debug, Usage: "log every connection and request"}.Bool(&o.Verbose),
-	}, o.Plugins.Flags()...)
+	}
+	list = append(list, o.Plugins.Flags()...)
+	return append(list, cliutil.Flag{
+		Name: "admin", Category: pluginflag.Category,
+		Usage: "let pquic-plugin ctl see the connections and change their plugins through the unix socket `PATH`, of mode 0600; whoever can open it can load code",
+	}.String(&o.Admin))
 }
 
 // Logger returns a logger to w as Verbose asks for.
@@ -97,14 +104,15 @@ func shortTime(groups []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// A Setup is what came of the flags: a configuration to complete with TLS, and
-// files to close at the end.
+// A Setup is what came of the flags: a configuration to complete with TLS, files
+// to close at the end, and the admin socket.
 type Setup struct {
 	Config *hoststack.Config
 	KeyLog io.Writer // nil: none
 
 	qlog   *qlogdir.Dir
 	keyLog io.Closer
+	admin  *admin.Server
 }
 
 // Setup opens the files the flags name.
@@ -123,6 +131,7 @@ func (o *Options) Setup(program string, log *slog.Logger) (*Setup, error) {
 		return nil, err
 	}
 	s.Config.OnConn = attached.OnConn(nil)
+	s.Config.Core.OnTransportParameters = attached.OnTransportParameters(nil)
 	if o.KeyLog != "" {
 		f, err := hoststack.OpenKeyLog(o.KeyLog)
 		if err != nil {
@@ -139,6 +148,14 @@ func (o *Options) Setup(program string, log *slog.Logger) (*Setup, error) {
 		}
 		s.Config.Core.Qlog = s.qlog.Trace
 	}
+	if o.Admin != "" {
+		if s.admin, err = admin.Listen(o.Admin, o.Plugins.Engine, log); err != nil {
+			s.Close()
+			return nil, fmt.Errorf("--admin %w", err)
+		}
+		attached.Watch(s.admin.Attached, s.admin.Detached)
+		s.Config.OnConn = s.admin.OnConn(s.Config.OnConn)
+	}
 	return s, nil
 }
 
@@ -151,8 +168,12 @@ func systemError(err error) error {
 	return err
 }
 
-// Close closes the files. The connections that write to them should have ended.
+// Close closes the files and removes the admin socket. The connections that
+// write to the files should have ended.
 func (s *Setup) Close() {
+	if s.admin != nil {
+		_ = s.admin.Close()
+	}
 	s.qlog.Close()
 	if s.keyLog != nil {
 		_ = s.keyLog.Close()
