@@ -38,6 +38,7 @@ func (s *server) newAdmin(addr string) (*adminServer, error) {
 	mux.HandleFunc("GET /metrics", a.metrics)
 	mux.HandleFunc("GET /healthz", a.health)
 	mux.HandleFunc("GET /{$}", a.status)
+	a.handleFlows(mux)
 	a.http = http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	return a, nil
 }
@@ -69,6 +70,7 @@ func (a *adminServer) metrics(w http.ResponseWriter, _ *http.Request) {
 	var b strings.Builder
 	stats := a.s.listener.Stats()
 	_ = stats.WritePrometheus(&b) // a strings.Builder takes everything
+	_ = a.s.setup.Flows.WritePrometheus(&b)
 	requests, conns := a.s.counts.snapshot()
 	p := prometheus{&b}
 	p.family("pquic_server_info", "gauge", "What serves.")

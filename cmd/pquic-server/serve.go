@@ -103,6 +103,7 @@ func (s *server) start(ctx context.Context) error {
 	if s.certs, err = s.o.certificates.Load(host, s.log); err != nil {
 		return err
 	}
+	s.o.quic.Flows.Live = s.o.metrics != ""
 	if s.setup, err = s.o.quic.Setup("pquic-server", s.log); err != nil {
 		return err
 	}

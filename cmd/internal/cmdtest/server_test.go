@@ -196,6 +196,11 @@ func checkPrometheus(t *testing.T, text string) {
 		}
 		name, rest, _ := strings.Cut(line, " ")
 		name, _, labelled := strings.Cut(name, "{")
+		for _, part := range []string{"_bucket", "_sum", "_count"} { // of a histogram or summary
+			if whole, ok := strings.CutSuffix(name, part); ok && declared[whole] {
+				name = whole
+			}
+		}
 		if labelled {
 			rest = line[strings.LastIndex(line, " ")+1:]
 		}
