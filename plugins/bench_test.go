@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/pquic-go/pquic/protoops"
 )
@@ -109,12 +110,18 @@ func BenchmarkAnchor(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.ReportAllocs()
+			const batch = 500
+			least := time.Duration(1 << 62) // what other load on the machine disturbs least
 			for b.Loop() {
-				if a.slot.Attached() {
-					a.slot.Run(protoops.None{})
+				start := time.Now()
+				for range batch {
+					if a.slot.Attached() {
+						a.slot.Run(protoops.None{})
+					}
 				}
+				least = min(least, time.Since(start))
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/2, "ns/anchor")
+			b.ReportMetric(float64(least)/batch/2, "best-ns/anchor")
 		})
 	}
 }

@@ -35,8 +35,12 @@ func (p *pluglet) Run(c *protoops.Call) error {
 		src = p.event.call
 	}
 	in.hub.refill(in.conn.Now())
-	h, err := in.enter()
-	if err != nil {
+	var h *frame
+	var err error
+	if d := uint(in.depth); d < uint(len(in.frames)) && in.frames[d] != nil {
+		h = in.frames[d]
+		in.depth++
+	} else if h, err = in.enter(); err != nil {
 		return err
 	}
 	h.call, h.src = c, src
