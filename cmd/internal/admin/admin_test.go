@@ -226,7 +226,9 @@ func TestLive(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 		if p.Section == "post/packet_received" {
-			received = p.Calls
+			if received = p.Calls; p.Sampled == 0 || p.SampledTime < 0 {
+				t.Errorf("no call was timed: %+v", p)
+			}
 		}
 	}
 	if received == 0 {

@@ -110,7 +110,7 @@ func (s *Server) attachTo(e *entry, c *core.Conn, p *loaded, options map[string]
 	if bound(p.Plugin) && c.LocalParameters() != nil {
 		return &plugins.AttachError{Plugin: p.Name(), Err: plugins.ErrTooLate}
 	}
-	e.plugged = true
+	e.plug(c)
 	p.users.Add(1)
 	in, err := p.Attach(c, plugins.AttachOptions{Options: options, Log: pluginflag.Line(s.log), Detached: func(in *plugins.Instance) {
 		p.users.Add(-1)

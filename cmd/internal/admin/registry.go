@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/pquic-go/pquic/core"
 	"github.com/pquic-go/pquic/hoststack"
@@ -59,6 +60,20 @@ func (r *registry) of(c *core.Conn) *entry {
 	defer r.mu.Unlock()
 	return r.entries[conn]
 }
+
+// plug notes that a connection has a plugin, and lets the time of some calls be
+// taken. It runs on the worker.
+func (e *entry) plug(c *core.Conn) {
+	e.plugged = true
+	if t := c.Operations(); t.Clock == nil {
+		t.Clock = nanoseconds
+	}
+}
+
+var start = time.Now()
+
+// nanoseconds is a clock that never goes back.
+func nanoseconds() int64 { return int64(time.Since(start)) }
 
 // fault counts a pluglet's fault.
 func (r *registry) fault(c *core.Conn, s site) {

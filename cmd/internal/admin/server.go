@@ -90,7 +90,7 @@ func (s *Server) OnConn(next func(*core.Conn)) func(*core.Conn) {
 // attached a plugin. It is called by the connection's owner.
 func (s *Server) Attached(c *core.Conn) {
 	if e := s.conns.of(c); e != nil {
-		e.plugged = true
+		e.plug(c)
 	}
 }
 
