@@ -146,7 +146,7 @@ func describe[S Subject](k Key, d Doc, args, results reflect.Type, event bool) (
 		op.err = errors.Join(op.err, fmt.Errorf("results: %w", err))
 		return op, nil, nil
 	}
-	op.info.Args, op.info.Results = in.params(), out.params()
+	op.info.Args, op.info.Results = in.described, out.described
 	return op, in, out
 }
 

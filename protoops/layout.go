@@ -3,6 +3,8 @@ package protoops
 import (
 	"fmt"
 	"reflect"
+	"slices"
+	"sync"
 	"time"
 	"unsafe"
 )
@@ -33,17 +35,43 @@ type item struct {
 
 // A layout is the shape of an argument or result struct as pluglets see it.
 type layout struct {
-	typ      reflect.Type
-	items    []item
-	ranged   bool // some item is
-	pointers bool // the struct keeps other memory alive
+	typ       reflect.Type
+	items     []item
+	described []Param // what the items tell of themselves
+	ranged    bool    // some item is
+	pointers  bool    // the struct keeps other memory alive
 }
 
 var durationType = reflect.TypeFor[time.Duration]()
 
-// layoutOf describes t: the exported fields of a struct in declaration order,
-// those of a nested struct in its place, or t itself as a sole item "value".
+// layouts are those made so far: many operations share their types, and every
+// garbage collection of the program walks what this package keeps.
+var layouts struct {
+	sync.Mutex
+	of map[reflect.Type]*layout
+}
+
+// layoutOf returns the layout of t, which nobody may change.
 func layoutOf(t reflect.Type) (*layout, error) {
+	layouts.Lock()
+	defer layouts.Unlock()
+	if l := layouts.of[t]; l != nil {
+		return l, nil
+	}
+	l, err := newLayout(t)
+	if err != nil {
+		return nil, err
+	}
+	if layouts.of == nil {
+		layouts.of = make(map[reflect.Type]*layout)
+	}
+	layouts.of[t] = l
+	return l, nil
+}
+
+// newLayout describes t: the exported fields of a struct in declaration order,
+// those of a nested struct in its place, or t itself as a sole item "value".
+func newLayout(t reflect.Type) (*layout, error) {
 	l := &layout{typ: t, pointers: hasPointers(t)}
 	var err error
 	if t.Kind() == reflect.Struct {
@@ -60,7 +88,9 @@ func layoutOf(t reflect.Type) (*layout, error) {
 			return nil, fmt.Errorf("%s: two fields named %q", t, it.Name)
 		}
 		seen[it.Name] = true
+		l.described = append(l.described, it.Param)
 	}
+	l.described = slices.Clip(l.described)
 	return l, nil
 }
 
@@ -166,14 +196,6 @@ func itemKind(t reflect.Type) Kind {
 	// Strings are immutable bytes, floats do not exist in bytecode, maps,
 	// channels and functions mean nothing to it.
 	return 0
-}
-
-func (l *layout) params() []Param {
-	ps := make([]Param, len(l.items))
-	for i := range l.items {
-		ps[i] = l.items[i].Param
-	}
-	return ps
 }
 
 // at returns item i if it is of kind k, and where it lies in the struct at base.
