@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/pquic-go/pquic/cmd/internal/admin"
 	"github.com/pquic-go/pquic/cmd/internal/cliutil"
 	"github.com/pquic-go/pquic/cmd/internal/flowflag"
 	"github.com/pquic-go/pquic/cmd/internal/pluginflag"
@@ -33,6 +34,7 @@ type Options struct {
 	QlogNames       string
 	KeyLog          string
 	Verbose         bool
+	Admin           string
 	Plugins         pluginflag.Options
 	Flows           flowflag.Options
 }
@@ -81,7 +83,11 @@ func (o *Options) Flags() []cli.Flag {
 		cliutil.Flag{Name: "verbose", Aliases: []string{"v"}, Category: debug, Usage: "log every connection and request"}.Bool(&o.Verbose),
 	}
 	list = append(list, o.Plugins.Flags()...)
-	return append(list, o.Flows.Flags()...)
+	list = append(list, o.Flows.Flags()...)
+	return append(list, cliutil.Flag{
+		Name: "admin", Category: pluginflag.Category,
+		Usage: "let pquic-plugin ctl see the connections and change their plugins through the unix socket `PATH`, of mode 0600; whoever can open it can load code",
+	}.String(&o.Admin))
 }
 
 // Logger returns a logger to w as Verbose asks for.
@@ -101,8 +107,8 @@ func shortTime(groups []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// A Setup is what came of the flags: a configuration to complete with TLS, and
-// files to close at the end.
+// A Setup is what came of the flags: a configuration to complete with TLS, files
+// to close at the end, and the admin socket.
 type Setup struct {
 	Config *hoststack.Config
 	KeyLog io.Writer       // nil: none
@@ -110,6 +116,7 @@ type Setup struct {
 
 	qlog   *qlogdir.Dir
 	keyLog io.Closer
+	admin  *admin.Server
 }
 
 // Setup opens the files the flags name.
@@ -130,6 +137,7 @@ func (o *Options) Setup(program string, log *slog.Logger) (*Setup, error) {
 		return nil, err
 	}
 	s.Config.OnConn = attached.OnConn(nil)
+	s.Config.Core.OnTransportParameters = attached.OnTransportParameters(nil)
 	if o.KeyLog != "" {
 		f, err := hoststack.OpenKeyLog(o.KeyLog)
 		if err != nil {
@@ -145,6 +153,14 @@ func (o *Options) Setup(program string, log *slog.Logger) (*Setup, error) {
 			return nil, fmt.Errorf("--qlog: %w", systemError(err))
 		}
 		s.Config.Core.Qlog = s.qlog.Trace
+	}
+	if o.Admin != "" {
+		if s.admin, err = admin.Listen(o.Admin, o.Plugins.Engine, log); err != nil {
+			s.Close()
+			return nil, fmt.Errorf("--admin %w", err)
+		}
+		attached.Watch(s.admin.Attached, s.admin.Detached)
+		s.Config.OnConn = s.admin.OnConn(s.Config.OnConn)
 	}
 	if s.Flows, err = o.Flows.Open(log); err != nil {
 		s.Close()
@@ -164,8 +180,12 @@ func systemError(err error) error {
 	return err
 }
 
-// Close closes the files. The connections that write to them should have ended.
+// Close closes the files and removes the admin socket. The connections that
+// write to the files should have ended.
 func (s *Setup) Close() {
+	if s.admin != nil {
+		_ = s.admin.Close()
+	}
 	s.Flows.Close()
 	s.qlog.Close()
 	if s.keyLog != nil {
