@@ -53,6 +53,11 @@ func (c *Conn) fail(e *TransportError) {
 	if c.v.State >= StateClosing {
 		return
 	}
+	if c.plug.fault != nil {
+		// A frame that its plugin can parse no more is what follows from the
+		// fault, not the reason.
+		e = c.faultError()
+	}
 	c.close.code, c.close.frameType, c.close.reason = uint64(e.Code), e.FrameType, e.Reason
 	c.v.LocalError, c.v.OffendingFrameType = uint64(e.Code), uint64(e.FrameType)
 	c.connectionError(CloseArg{Code: uint64(e.Code), FrameType: uint64(e.FrameType)})

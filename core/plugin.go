@@ -140,14 +140,21 @@ func (c *Conn) afterFault() {
 			}
 		}
 	}
-	if e := c.plug.fault; e != nil {
-		c.plug.fault = nil
-		var t wire.FrameType
-		if e.Key.Param != protoops.NoParam {
-			t = wire.FrameType(e.Key.Param)
-		}
-		te := violation(InternalError, t, "plugin %s failed", e.Plugin)
-		te.Cause = e
-		c.fail(te)
+	if c.plug.fault != nil {
+		c.fail(c.faultError())
 	}
+}
+
+// faultError takes the fault of a plugin that owned a part of the protocol, as
+// the reason why the connection closes.
+func (c *Conn) faultError() *TransportError {
+	e := c.plug.fault
+	c.plug.fault = nil
+	var t wire.FrameType
+	if e.Key.Param != protoops.NoParam {
+		t = wire.FrameType(e.Key.Param)
+	}
+	te := violation(InternalError, t, "plugin %s failed", e.Plugin)
+	te.Cause = e
+	return te
 }
