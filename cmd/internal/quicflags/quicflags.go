@@ -168,6 +168,9 @@ func (o *Options) Setup(program string, log *slog.Logger) (*Setup, error) {
 	}
 	s.Config.OnConn = s.Flows.OnConn(s.Config.OnConn)
 	s.Config.Core.OnTransportParameters = s.Flows.OnTransportParameters(s.Config.Core.OnTransportParameters)
+	if s.admin != nil {
+		s.admin.Watch(s.Flows.Watch)
+	}
 	return s, nil
 }
 
