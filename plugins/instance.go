@@ -76,7 +76,8 @@ func (in *Instance) Messages() [][]byte { return in.messages.take() }
 func (in *Instance) DroppedMessages() uint64 { return in.messages.dropped }
 
 // OnMessage makes f run whenever a message is queued, within the operation that
-// queued it: f notes that there is something and returns. nil for nothing.
+// queued it: f takes it with Messages, or notes that there is something, and
+// returns. nil for nothing.
 func (in *Instance) OnMessage(f func()) { in.messages.notify = f }
 
 // HeapUsed returns how many bytes of its heap the plugin holds.
