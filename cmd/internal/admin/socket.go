@@ -52,7 +52,7 @@ func listenUnix(path string) (*socket, error) {
 	}
 	l.SetUnlinkOnClose(false) // it will be elsewhere
 	s := &socket{UnixListener: l, path: path}
-	if err := os.Chmod(bound, 0o600); err == nil {
+	if err = os.Chmod(bound, 0o600); err == nil {
 		if s.info, err = os.Lstat(bound); err == nil {
 			err = os.Rename(bound, path)
 		}
