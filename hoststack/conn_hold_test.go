@@ -193,7 +193,15 @@ func TestDrain(t *testing.T) {
 	}
 	waiting, _ := c.OpenStream(testContext(t))
 	go func() { _, _ = waiting.Write(randomBytes(16 << 20)) }()
-	waitFor(t, func() bool { return waiting.send.Len() > 0 })
+	// Bytes beyond the peer's limit cannot be acknowledged.
+	waitFor(t, func() bool {
+		beyond := false
+		_ = c.Do(func(*core.Conn) {
+			v := waiting.core.SendView()
+			beyond = v.AckedOffset+uint64(waiting.send.Len()) > v.MaxStreamData
+		})
+		return beyond
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	drained := async(func() error { return c.Drain(ctx) })
 	cancel()

@@ -66,9 +66,10 @@ func TestGet(t *testing.T) {
 	if !reflect.DeepEqual(have, want) {
 		t.Errorf("request:\n got %v\nwant %v", have, want)
 	}
-	if got.TLS == nil || !got.TLS.HandshakeComplete || got.Context().Err() == nil {
-		t.Error("request lacks TLS state, or its context outlives the handler")
+	if got.TLS == nil || !got.TLS.HandshakeComplete {
+		t.Error("request lacks TLS state")
 	}
+	<-got.Context().Done() // soon after the handler: the response may be here first
 }
 
 func TestEcho(t *testing.T) {
