@@ -83,14 +83,15 @@ type Path struct {
 	ClientIDs []string
 }
 
-// Answered reports whether the client answered all challenges on the path.
+// Answered reports whether the client answered a challenge on the path: one validates it, and those
+// under way when the address changes again are lost.
 func (c *Conn) Answered(p *Path) bool {
 	for _, d := range p.Challenges {
-		if !c.responses[string(d)] {
-			return false
+		if c.responses[string(d)] {
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // amplification follows what the server sent before it could know that the client's address is real.
